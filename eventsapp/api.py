@@ -1,0 +1,307 @@
+"""Events and people over REST, as Intercom's API has them."""
+
+from urllib.parse import urlencode
+
+from django.conf import settings
+from django.http import HttpResponse
+from rest_framework.response import Response
+
+from eventsapp import batches, contact_pages, group_commit, shapes
+from eventsapp.errors import Fault, NotFound, Refused, invalid
+from eventsapp.incoming import read_event, read_totals
+from eventsapp.ingest import set_totals
+from eventsapp.models import Contact, Event, EventSummary, Scope, place_from
+from eventsapp.openapi import JSON, header, in_path, operation, query
+from eventsapp.people import change_contact, contact_by_id, contact_named, create_contact
+from eventsapp.request_log import notes_of, notes_of_batch
+from eventsapp.serializers import ContactIn, contact_as_json, event_as_json, summary_as_json
+from eventsapp.transport import ApiView, body_of
+
+PER_PAGE, MOST_PER_PAGE = 50, 200
+CONTACT_ID = in_path("contact_id", "The contact's id: 24 hex digits.", shapes.CONTACT_ID)
+
+
+class Events(ApiView):
+    """`POST /events` stores one; `GET /events` lists a person's, newest first, or sums them up."""
+
+    scopes = {"POST": Scope.EVENTS_WRITE, "GET": Scope.READ}
+
+    @operation(
+        "create_event",
+        "Events",
+        asks=shapes.EVENT_IN,
+        answers={202: ("Stored, or a duplicate of what was. Without a body.", None)},
+        refuses=(404, 409, 422),
+        parameters=[header("Idempotency-Key", "Stands for the event's uuid, where it has none.", {"type": "string"})],
+    )
+    def post(self, request):
+        """Record one event.
+
+        Answers once it is stored. An unknown user_id or email makes a person, or is a 404, as the workspace's settings
+        say; an unknown id is a 404. The same person, name, second and metadata again are absorbed, and so is the same
+        uuid in the same second.
+        """
+        event = read_event(self.sent(), key=request.META.get("HTTP_IDEMPOTENCY_KEY"))
+        if isinstance(event, list):
+            raise Refused(*event)
+        outcome = group_commit.store(self.workspace, event)
+        if outcome.fault:
+            raise Refused(outcome.fault, status=outcome.status)
+        self.note(notes_of(event, outcome))
+        # Not one byte: python-intercom makes an object of any JSON, and stumbles over null.
+        return HttpResponse(status=202, content_type="application/json")
+
+    @operation(
+        "list_events",
+        "Events",
+        answers={200: ("The events, or with summary=true their summary.", shapes.EVENTS_OR_SUMMARY)},
+        refuses=(404, 409),
+        parameters=[
+            query("type", "A user's events, or a lead's.", {"type": "string", "enum": ["user", "lead"]}, required=True),
+            query("user_id", "Whose: your own id of the person.", {"type": "string", "examples": ["314159"]}),
+            query("email", "Whose: their email.", {"type": "string"}),
+            query("intercom_user_id", "Whose: the contact's id.", {"type": "string"}),
+            query("summary", "true sums up instead.", {"type": "boolean"}),
+            query(
+                "per_page",
+                "How many at once.",
+                {"type": "integer", "minimum": 1, "maximum": MOST_PER_PAGE, "default": PER_PAGE},
+            ),
+            query("before", "A cursor of pages.next, or milliseconds: only what is older.", {"type": "string"}),
+            query("since", "A cursor of pages.since, or milliseconds: only what is newer.", {"type": "string"}),
+        ],
+    )
+    def get(self, request):
+        """List a person's events, or sum them up.
+
+        Name the person by one of intercom_user_id, user_id and email. The newest come first; follow pages.next for
+        older ones, and pages.since for what came later.
+        """
+        asked = request.query_params
+        if asked.get("type") not in ("user", "lead"):
+            raise Refused(invalid("type", "type is missing or unknown. Write type=user."))
+        contact = contact_named(
+            self.workspace, id=asked.get("intercom_user_id"), user_id=asked.get("user_id"), email=asked.get("email")
+        )
+        if asked.get("summary") == "true":
+            summaries = EventSummary.objects.filter(contact=contact).with_totals().select_related("type")
+            return Response(summary_as_json(summaries.order_by("type__name"), contact))
+        per_page = _number(asked, "per_page", PER_PAGE, most=MOST_PER_PAGE)
+        before, since = _place(asked, "before"), _place(asked, "since")
+        events = Event.objects.filter(contact=contact).select_related("type")
+        if since:
+            page = list(events.newer_than(since).oldest_first()[:per_page])[::-1]
+            more = bool(page)  # what was there before
+        else:
+            found = list((events.older_than(before) if before else events).newest_first()[: per_page + 1])
+            page, more = found[:per_page], len(found) > per_page
+        body = {"type": "event.list", "events": [event_as_json(event, contact) for event in page], "pages": {}}
+        if page:
+            same = {"type": asked["type"], "intercom_user_id": contact.public_id, "per_page": per_page}
+            body["pages"]["since"] = _url(same | {"since": page[0].place})
+            if more:
+                body["pages"]["next"] = _url(same | {"before": page[-1].place})
+        return Response(body)
+
+
+class EventSummaries(ApiView):
+    """`POST /events/summaries` sets the totals of a person's history from before."""
+
+    scopes = {"POST": Scope.EVENTS_WRITE}
+
+    @operation(
+        "set_event_totals",
+        "Events",
+        asks=shapes.TOTALS_IN,
+        answers={200: ("Set. Without a body.", None)},
+        refuses=(404, 409, 422),
+    )
+    def post(self, request):
+        """Set what somebody did before their first event here.
+
+        It counts in totals, first and last, not in windows, and replaces what was set before.
+        """
+        read = read_totals(self.sent())
+        if isinstance(read, list):
+            raise Refused(*read)
+        outcome = set_totals(self.workspace, *read)
+        if outcome.fault:
+            raise Refused(outcome.fault, status=outcome.status)
+        return Response(status=200)
+
+
+class EventBatch(ApiView):
+    """`POST /events/batch` stores many; each item has a result of its own, in the order sent."""
+
+    scopes = {"POST": Scope.EVENTS_WRITE}
+    body_limit = batches.LIMIT
+
+    @operation(
+        "create_event_batch",
+        "Events",
+        asks={JSON: shapes.BATCH_IN, "application/x-ndjson": shapes.EVENT_LINES},
+        answers={200: ("What became of each event.", shapes.BATCH)},
+        refuses=(415,),
+    )
+    def post(self, request):
+        """Record many events.
+
+        Send an array, an object that holds one, or one event a line; with Content-Encoding: gzip if you like. Each
+        event has a result of its own, in the order sent; the good are stored whatever the others are. Each counts
+        against the rate limit. Send a batch again whenever you are in doubt: what is there is absorbed.
+        """
+        body = batches.unpack(body_of(request), request.META.get("HTTP_CONTENT_ENCODING", "").lower())
+        items, historical = batches.read_batch(body)
+        self.spend(max(len(items) - 1, 0))
+        results = [_result(end) for end in batches.store_batch(self.workspace, items, historical=historical)]
+        stored = sum(result["status"] == 202 and not result["duplicate"] for result in results)
+        refused = sum(result["status"] != 202 for result in results)
+        counts = {"stored": stored, "duplicates": len(results) - stored - refused, "refused": refused}
+        self.note(notes_of_batch(counts, results))
+        return Response({"type": "event_batch.result"} | counts | {"results": results})
+
+
+def _result(end) -> dict:
+    """What became of one item: 202 with `duplicate`, or the status and faults that it alone would have been told."""
+    if isinstance(end, list):
+        return {"status": 400, "errors": [fault.as_json() for fault in end]}
+    if end.fault:
+        return {"status": end.status, "errors": [end.fault.as_json()]}
+    return {"status": 202, "duplicate": end.duplicate}
+
+
+def _url(query: dict) -> str:
+    return f"{settings.BASE_URL}/events?{urlencode(query)}"
+
+
+def _place(asked, name) -> tuple[int, int, int] | None:
+    text = asked.get(name)
+    try:
+        return place_from(text) if text else None
+    except ValueError:
+        message = f"{name} is not a cursor. Follow the URLs under pages, or write milliseconds."
+        raise Refused(invalid(name, message)) from None
+
+
+def _number(asked, name, default, *, most) -> int:
+    text = asked.get(name, "")
+    if not text:
+        return default
+    if not text.isdecimal() or len(text) > 9 or not 1 <= int(text) <= most:
+        raise Refused(invalid(name, f"{name} must be a whole number from 1 to {most}."))
+    return int(text)
+
+
+class Contacts(ApiView):
+    """`POST /contacts` makes a person; it never changes one. `GET /contacts` lists people, the newest first."""
+
+    scopes = {"POST": Scope.PEOPLE_WRITE, "GET": Scope.READ}
+
+    @operation(
+        "list_contacts",
+        "People",
+        answers={200: ("A page of people.", shapes.CONTACT_LIST)},
+        parameters=[
+            query(
+                "per_page",
+                "How many at once.",
+                {
+                    "type": "integer",
+                    "minimum": 1,
+                    "maximum": contact_pages.MOST_PER_PAGE,
+                    "default": contact_pages.PER_PAGE,
+                },
+            ),
+            query("starting_after", "What pages.next of the page before says.", {"type": "string"}),
+        ],
+    )
+    def get(self, request):
+        """List people, the newest first.
+
+        Users and leads, without those who are archived.
+        """
+        asked = request.query_params
+        per_page = _number(asked, "per_page", contact_pages.PER_PAGE, most=contact_pages.MOST_PER_PAGE)
+        people = Contact.objects.filter(workspace=self.workspace).people()
+        page = contact_pages.page_of(people, per_page=per_page, starting_after=asked.get("starting_after"))
+        # python-intercom 3 lists leads here, and looks for this key.
+        return Response(page | {"contacts": page["data"]})
+
+    @operation(
+        "create_contact",
+        "People",
+        asks=shapes.CONTACT_IN,
+        answers={200: ("The new person.", shapes.CONTACT)},
+        refuses=(409,),
+    )
+    def post(self, request):
+        """Make a person.
+
+        Write at least one of email, external_id and role. The same person again is a 409 that names the first.
+        """
+        fields = _contact_fields(self.sent())
+        if not any(fields.get(field) for field in ("email", "external_id", "role")):
+            raise Refused(Fault("parameter_not_found", "Write one of email, external_id or role.", "email"))
+        return Response(contact_as_json(create_contact(self.workspace, fields)))
+
+
+class ContactByExternalId(ApiView):
+    """`GET /contacts/find_by_external_id/{external_id}`: users, not leads."""
+
+    scopes = {"GET": Scope.READ}
+
+    @operation(
+        "find_contact_by_external_id",
+        "People",
+        answers={200: ("The person.", shapes.CONTACT)},
+        refuses=(404,),
+        parameters=[in_path("external_id", "Your own id of the person.", {"type": "string"})],
+    )
+    def get(self, request, external_id):
+        """Find a user by your own id."""
+        contact = contact_named(self.workspace, user_id=external_id)
+        if contact.role != Contact.Role.USER:
+            raise NotFound("User Not Found", "external_id")
+        return Response(contact_as_json(contact))
+
+
+class OneContact(ApiView):
+    """One person by id: `GET` and `PUT /contacts/{id}`."""
+
+    scopes = {"GET": Scope.READ, "PUT": Scope.PEOPLE_WRITE}
+
+    @operation(
+        "get_contact",
+        "People",
+        answers={200: ("The person.", shapes.CONTACT)},
+        refuses=(404,),
+        parameters=[CONTACT_ID],
+    )
+    def get(self, request, contact_id):
+        """Read one person."""
+        return Response(contact_as_json(contact_by_id(self.workspace, contact_id)))
+
+    @operation(
+        "change_contact",
+        "People",
+        asks=shapes.CONTACT_CHANGES,
+        answers={200: ("The person, changed.", shapes.CONTACT)},
+        refuses=(404, 409),
+        parameters=[CONTACT_ID],
+    )
+    def put(self, request, contact_id):
+        """Change a person.
+
+        What is not named stays as it is. Custom attributes are merged; null takes one away.
+        """
+        contact = contact_by_id(self.workspace, contact_id)
+        return Response(contact_as_json(change_contact(contact, _contact_fields(self.sent()))))
+
+
+def _contact_fields(sent) -> dict:
+    """Return the checked fields of a contact in decoded JSON. Raises Refused."""
+    if not isinstance(sent, dict):
+        raise Refused(invalid("body", "Write a JSON object with the fields of the contact."))
+    incoming = ContactIn(data=sent)
+    incoming.is_valid(raise_exception=True)
+    return dict(incoming.validated_data)

@@ -1,0 +1,20 @@
+"""What programs call."""
+
+from eventsapp import api, legacy_api, public_api
+from eventsapp.transport import api_path
+
+urlpatterns = [
+    api_path("events", api.Events),
+    api_path("events/batch", api.EventBatch),
+    api_path("events/summaries", api.EventSummaries),
+    api_path("contacts", api.Contacts),
+    api_path("contacts/find_by_external_id/(?P<external_id>.+?)", api.ContactByExternalId),
+    api_path("contacts/(?P<contact_id>[^/]+)", api.OneContact),
+    api_path("users", legacy_api.Users),
+    api_path("users/(?P<contact_id>[^/]+)", legacy_api.OneUser),
+    api_path("bulk/events", legacy_api.BulkEvents),
+    api_path("jobs/(?P<job_id>[^/]+)", legacy_api.OneJob),
+    api_path("jobs/(?P<job_id>[^/]+)/error", legacy_api.JobErrors),
+    api_path("healthz", public_api.Healthz),
+    api_path(r"openapi\.json", public_api.OpenApi),
+]

@@ -1,0 +1,46 @@
+"""What came in, as it is offered and shown: the keys of metadata with their kind and sample values."""
+
+from collections import Counter
+from collections.abc import Iterable
+
+from eventsapp.metadata import FILTER_KINDS, kind_of
+from eventsapp.models import Event, EventType
+
+LOOKED_AT = 300  # newest events, or people, from which keys and samples are learned
+SAMPLES = 5
+
+
+def keys_of(type: EventType) -> list[dict]:
+    """The metadata keys of an event: [{key, kind, samples}]."""
+    newest = Event.objects.filter(type=type).order_by("-created_at").values_list("metadata", flat=True)
+    return learn(newest[:LOOKED_AT], "_date")
+
+
+def learn(documents: Iterable[dict], date_suffix: str) -> list[dict]:
+    """Which keys there are, of which kind mostly, with the values seen most: [{key, kind, samples}]."""
+    kinds: dict[str, Counter] = {}
+    samples: dict[str, Counter] = {}
+    for document in documents:
+        for key, value in document.items():
+            kind = kind_of(key, value, date_suffix=date_suffix)
+            kinds.setdefault(key, Counter())["money" if kind == "money" else FILTER_KINDS.get(kind, kind)] += 1
+            samples.setdefault(key, Counter())[_sample(kind, value)] += 1
+    return [
+        {
+            "key": key,
+            "kind": kinds[key].most_common(1)[0][0],
+            "samples": [sample for sample, _ in samples[key].most_common(SAMPLES) if sample],
+        }
+        for key in sorted(kinds)
+    ]
+
+
+def _sample(kind, value) -> str:
+    match kind:
+        case "money":
+            return f"{value['amount'] / 100:.2f} {value['currency'].lower()}"
+        case "rich_link":
+            return str(value["value"])
+        case "text" | "link" | "stripe" | "number":
+            return str(value)
+    return ""

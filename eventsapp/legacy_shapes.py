@@ -1,0 +1,148 @@
+"""What requests and answers of API 1.x look like: users and bulk jobs."""
+
+from eventsapp.batches import MOST
+from eventsapp.openapi import SHAPES, record, shape
+from eventsapp.shapes import ATTRIBUTES, CONTACT_FIELDS, CONTACT_ID, EVENT_IN, OR_NULL, URL, array, const, unix
+
+USER_FIELDS = {
+    "id": {"type": ["string", "null"], "description": "The contact's id. It comes before user_id and email."},
+    "user_id": CONTACT_FIELDS["user_id"] | {"description": "Your own id of the person."},
+    "email": CONTACT_FIELDS["email"],
+    "name": CONTACT_FIELDS["name"],
+    "phone": CONTACT_FIELDS["phone"],
+    "signed_up_at": CONTACT_FIELDS["signed_up_at"],
+    "last_request_at": CONTACT_FIELDS["last_seen_at"],
+    "update_last_request_at": {"type": ["boolean", "null"], "description": "True: they were here just now."},
+    "new_session": {"type": ["boolean", "null"], "description": "The same."},
+    "unsubscribed_from_emails": {"type": ["boolean", "null"]},
+    "custom_attributes": {"anyOf": [ATTRIBUTES, {"type": "null"}]},
+}
+USER_IN = shape(
+    "UserIn",
+    record(
+        USER_FIELDS,
+        optional=tuple(USER_FIELDS),
+        anyOf=[
+            {"required": ["id"], "properties": {"id": {"type": "string"}}},
+            {"required": ["user_id"], "properties": {"user_id": {"type": ["string", "integer"]}}},
+            {"required": ["email"], "properties": {"email": {"type": "string"}}},
+        ],
+        description="A user to make or to change, named by id, else user_id, else email. What is null says nothing.",
+        examples=[{"user_id": "314159", "email": "ada@example.org", "custom_attributes": {"plan": "pro"}}],
+    ),
+)
+NULL = {"type": "null"}
+
+
+def _no(what: str, many: str) -> dict:
+    """An empty list of API 1.x."""
+    return record({"type": const(f"{what}.list"), many: array(NULL, maxItems=0)})
+
+
+USER = shape(
+    "User",
+    record(
+        {
+            "type": {"type": "string", "enum": ["user", "contact"], "description": "A lead is a contact here."},
+            "id": CONTACT_ID,
+            "user_id": OR_NULL,
+            "anonymous": {"type": "boolean"},
+            "email": OR_NULL,
+            "phone": OR_NULL,
+            "name": OR_NULL,
+            "pseudonym": NULL,
+            "avatar": record({"type": const("avatar"), "image_url": NULL}),
+            "app_id": {"type": "string"},
+            "companies": _no("company", "companies"),
+            "location_data": {"type": "object", "maxProperties": 0},
+            "last_request_at": unix("When they were last seen, as you said.", or_null=True),
+            "last_seen_ip": NULL,
+            "created_at": unix("When they became known here, in Unix seconds."),
+            "remote_created_at": unix("The same as signed_up_at.", or_null=True),
+            "signed_up_at": unix("As you said, in Unix seconds.", or_null=True),
+            "updated_at": unix("When they were last changed, in Unix seconds."),
+            "session_count": {"type": "integer", "const": 0},
+            "social_profiles": _no("social_profile", "social_profiles"),
+            "unsubscribed_from_emails": {"type": "boolean"},
+            "user_agent_data": NULL,
+            "tags": _no("tag", "tags"),
+            "segments": _no("segment", "segments"),
+            "custom_attributes": ATTRIBUTES,
+        },
+        description="A person, as Intercom's API 1.x shows one.",
+    ),
+)
+
+# Jobs ----------------------------------------------------------------------------------------------------------------
+
+ITEM = record(
+    {
+        "method": const("post"),
+        "data_type": const("event"),
+        "data": EVENT_IN,
+    },
+    description="One event.",
+)
+JOB_IN = shape(
+    "JobIn",
+    record(
+        {
+            "items": array(ITEM, minItems=1, maxItems=MOST),
+            "job": {
+                "anyOf": [record({"id": {"type": "string"}}, description="A job that is open."), NULL],
+                "description": "To append to a job.",
+            },
+        },
+        optional=("job",),
+        description="Events for a job.",
+        examples=[
+            {"items": [{"method": "post", "data_type": "event", "data": SHAPES["EventIn"]["examples"][0]}]},
+        ],
+    ),
+)
+STATE = {"type": "string", "enum": ["completed", "completed_with_errors"]}
+JOB = shape(
+    "Job",
+    record(
+        {
+            "type": const("job"),
+            "id": {"type": "string", "examples": ["job_5f2b9c01a3"]},
+            "app_id": {"type": "string"},
+            "created_at": unix("In Unix seconds."),
+            "updated_at": unix("In Unix seconds."),
+            "completed_at": unix("When the last items were stored, in Unix seconds."),
+            "closing_at": unix("Until when it takes more items, in Unix seconds."),
+            "name": NULL,
+            "state": STATE,
+            "links": record({"self": URL, "error": URL}),
+            "tasks": array(
+                record({"id": {"type": "string"}, "item_count": {"type": "integer", "minimum": 1}, "state": STATE}),
+                description="One for each request.",
+            ),
+        },
+        description="Items that were stored together. Ours are done as soon as they are answered.",
+    ),
+)
+JOB_ERRORS = shape(
+    "JobErrors",
+    record(
+        {
+            "app_id": {"type": "string"},
+            "job_id": {"type": "string"},
+            "pages": {"type": "object", "maxProperties": 0},
+            "items": array(
+                record(
+                    {
+                        "data": {"type": ["object", "array", "string", "number", "boolean", "null"]},
+                        "error": {"$ref": "#/components/schemas/Error"},
+                        "errors": SHAPES["ErrorList"]["properties"]["errors"],
+                    },
+                    optional=("data",),
+                    description="The item as it was sent, with what is wrong with it.",
+                    additionalProperties={"type": ["object", "array", "string", "number", "boolean", "null"]},
+                )
+            ),
+        },
+        description="The items of a job that were not stored; of more than a thousand the first.",
+    ),
+)

@@ -1,0 +1,137 @@
+"""Finding and changing one person for the API."""
+
+from django.db import IntegrityError, transaction
+
+from eventsapp.errors import Fault, NotFound, Refused
+from eventsapp.ingest import TRIES
+from eventsapp.models import Contact, Workspace, now_in_seconds
+from eventsapp.sql import dialect
+from eventsapp.text import fold
+
+
+def contact_by_id(workspace: Workspace, public_id: str) -> Contact:
+    """Return the contact with this id (24 hex digits). Raises NotFound."""
+    if pk := workspace.contact_pk(public_id):
+        contact = Contact.objects.filter(workspace=workspace).present().filter(pk=pk).first()
+        if contact:
+            contact.workspace = workspace
+            return contact
+    raise NotFound("User Not Found", "id")
+
+
+def contact_named(workspace: Workspace, *, id=None, user_id=None, email=None) -> Contact:
+    """Return the one contact that a reading request names. Raises NotFound, or Refused (409) when several share the
+    email and (400) when nobody is named."""
+    if id:
+        return contact_by_id(workspace, id)
+    present = Contact.objects.filter(workspace=workspace).present()
+    if user_id:
+        found, field = list(present.filter(external_id=user_id)[:1]), "user_id"
+    elif email:
+        found, field = list(present.filter(email_folded=fold(email)).exclude(role=Contact.Role.VISITOR)[:50]), "email"
+        found = [contact for contact in found if contact.role == Contact.Role.USER] or found
+    else:
+        raise Refused(
+            Fault("parameter_not_found", "Say of whom: write one of user_id, email, intercom_user_id.", "user_id")
+        )
+    if not found:
+        raise NotFound("User Not Found", field)
+    if len(found) > 1:
+        message = f"{len(found)} people share the email {email}. Name the one you mean by user_id."
+        raise Refused(Fault("conflict", message, "email"), status=409)
+    found[0].workspace = workspace
+    return found[0]
+
+
+def create_contact(workspace: Workspace, fields: dict) -> Contact:
+    """Make a contact of checked `fields`. Raises Refused (409) when the user_id, or the email alone, is taken."""
+    contact = Contact(workspace=workspace, **fields)
+    contact.custom_attributes = _without_nulls(contact.custom_attributes)
+    contact.fold_texts()
+    try:
+        with transaction.atomic():
+            if contact.email:
+                dialect().lock_emails(workspace.pk, [contact.email_folded])
+            if contact.role == Contact.Role.USER and (double := _same_user(contact)):
+                raise _conflict(double)
+            contact.save(force_insert=True)
+    except IntegrityError as error:
+        # Another writer was faster between the question and the answer.
+        if double := _same_user(contact):
+            raise _conflict(double) from error
+        raise
+    return contact
+
+
+def change_or_create_user(workspace: Workspace, public_id: str | None, fields: dict) -> Contact:
+    """Do what `POST /users` of Intercom's API 1.x does: change the user with this id, else this external_id, else this
+    email; make one when nobody is found. Raises NotFound for an unknown id, Refused (409) as `change_contact`, and when
+    several share the email."""
+    if public_id:
+        return change_contact(contact_by_id(workspace, public_id), fields)
+    for _ in range(TRIES):
+        if user := _user_named(workspace, fields.get("external_id"), fields.get("email")):
+            return change_contact(user, fields)
+        try:
+            return create_contact(workspace, fields)
+        except Refused as refused:
+            # Somebody made this user just now: then there is one to change.
+            conflict = refused
+    raise conflict
+
+
+def _user_named(workspace, external_id, email) -> Contact | None:
+    if not external_id:
+        try:
+            return contact_named(workspace, email=email)
+        except NotFound:
+            return None
+    present = Contact.objects.filter(workspace=workspace).present()
+    if user := present.filter(external_id=external_id).first():
+        return user
+    # As with events, who is known by the email alone becomes the one with the new user_id.
+    nameless = present.filter(role=Contact.Role.USER, external_id=None)
+    return nameless.filter(email_folded=fold(email)).first() if email else None
+
+
+def _without_nulls(attributes: dict) -> dict:
+    return {key: value for key, value in attributes.items() if value is not None}
+
+
+def _same_user(contact: Contact) -> Contact | None:
+    """Intercom refuses a second user of one external_id or one email, not a second lead."""
+    present = Contact.objects.filter(workspace=contact.workspace).present()
+    by_id = present.filter(external_id=contact.external_id) if contact.external_id else present.none()
+    users = present.filter(role=Contact.Role.USER)
+    by_email = users.filter(email_folded=contact.email_folded) if contact.email else present.none()
+    if contact.external_id:
+        # The same address under another user_id is another person.
+        by_email = by_email.filter(external_id=None)
+    return by_id.first() or by_email.first()
+
+
+def _conflict(double: Contact) -> Refused:
+    archived = " It is archived." if double.archived_at else ""
+    message = f"A contact matching those details already exists with id={double.public_id}.{archived}"
+    return Refused(Fault("conflict", message), status=409)
+
+
+def change_contact(contact: Contact, fields: dict) -> Contact:
+    """Change what `fields` names; custom attributes are merged, and null takes one away. Raises Refused (409)."""
+    with transaction.atomic():
+        contact = Contact.objects.select_for_update(of=("self",)).select_related("workspace").get(pk=contact.pk)
+        fields = dict(fields)
+        contact.custom_attributes = _without_nulls(contact.custom_attributes | fields.pop("custom_attributes", {}))
+        for field, value in fields.items():
+            setattr(contact, field, value)
+        contact.updated_at = now_in_seconds()
+        contact.fold_texts()
+        try:
+            with transaction.atomic():
+                contact.save()
+        except IntegrityError as error:
+            double = _same_user(contact)
+            if double and double.pk != contact.pk:
+                raise _conflict(double) from error
+            raise Refused(Fault("conflict", "Another contact has this external_id or email."), status=409) from error
+    return contact

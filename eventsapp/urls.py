@@ -1,0 +1,29 @@
+"""Pages for everybody on the staff, and those of people and events."""
+
+from django.contrib.auth.views import LogoutView
+from django.urls import path, re_path
+
+from eventsapp import live_views, reference, settings_views, type_views, views
+
+SECTIONS = "people|segments|events|messages|deliveries|settings"
+
+urlpatterns = [
+    path("", views.home, name="home"),
+    path("login/", views.Login.as_view(), name="login"),
+    path("logout/", LogoutView.as_view(), name="logout"),
+    path("docs/api/", reference.page, name="api_reference"),
+    path("invite/<str:secret>/", views.invitation, name="invitation"),
+    re_path(rf"^app/(?:(?P<section>{SECTIONS})/)?$", views.last_used, name="last_used"),
+    re_path(r"^app/(?P<app_id>[-\w]+)/people/(?P<public_id>[0-9a-f]{24})/$", views.person, name="person"),
+    path("app/<slug:app_id>/events/", type_views.events, name="events"),
+    path("app/<slug:app_id>/events/<int:pk>/", type_views.event_type, name="event_type"),
+    path("app/<slug:app_id>/events/live/", live_views.live, name="live"),
+    path("app/<slug:app_id>/events/live/<int:pk>/", live_views.live_request, name="live_request"),
+    path("app/<slug:app_id>/settings/", settings_views.overview, name="settings"),
+    path("app/<slug:app_id>/settings/workspace/", settings_views.change_workspace, name="change_workspace"),
+    path("app/<slug:app_id>/settings/tokens/", settings_views.make_token, name="make_token"),
+    path("app/<slug:app_id>/settings/tokens/<int:pk>/revoke/", settings_views.revoke_token, name="revoke_token"),
+    path("app/<slug:app_id>/settings/invite/", settings_views.invite, name="invite"),
+    path("app/<slug:app_id>/settings/colleagues/<int:pk>/", settings_views.change_colleague, name="change_colleague"),
+    path("app/<slug:app_id>/settings/password/", settings_views.change_password, name="change_password"),
+]

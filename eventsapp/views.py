@@ -1,0 +1,188 @@
+"""Pages: the way in, a person, and what is said when something is wrong."""
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from itertools import groupby
+
+from django.contrib.auth import get_user_model, login
+from django.contrib.auth.decorators import login_required
+from django.contrib.auth.views import LoginView
+from django.core.exceptions import PermissionDenied
+from django.db import transaction
+from django.http import Http404
+from django.shortcuts import redirect, render
+from django.urls import reverse
+
+from eventsapp import panels
+from eventsapp.errors import Fault, Refused
+from eventsapp.forms import LoginForm, NewColleagueForm
+from eventsapp.metadata import kind_of, shown
+from eventsapp.middleware import is_page
+from eventsapp.models import Event, EventSummary, Invitation, Membership, place_from
+from eventsapp.pages import staff_page
+from eventsapp.people import contact_by_id
+from eventsapp.transport import error_response
+
+TIMELINE = 50
+
+
+# The way in ----------------------------------------------------------------------------------------------------------
+
+
+class Login(LoginView):
+    form_class = LoginForm
+    redirect_authenticated_user = True
+
+
+@login_required
+def home(request):
+    """Lead to the workspace that was used last."""
+    return last_used(request)
+
+
+@login_required
+def last_used(request, section=None):
+    """Lead `/app/people/` and the like to the same page of the workspace that was used last."""
+    membership = (
+        Membership.objects.filter(user=request.user).select_related("workspace").order_by("-last_used_at").first()
+    )
+    if membership is None:
+        return render(request, "eventsapp/no_workspace.html", status=404 if section else 200)
+    query = request.META["QUERY_STRING"]
+    target = reverse(section or "people", args=[membership.workspace.app_id])
+    return redirect(f"{target}?{query}" if query else target)
+
+
+def invitation(request, secret):
+    """Show who invites into what; on POST the bearer becomes a member, and the link is used up."""
+    offer = Invitation.open(secret).select_related("workspace", "invited_by").first()
+    if offer is None:
+        return render(request, "eventsapp/invitation_gone.html", status=404)
+    form = None if request.user.is_authenticated else NewColleagueForm(request.POST or None)
+    if request.method == "POST" and (form is None or form.is_valid()):
+        with transaction.atomic():
+            # Deleting is the claim: of two who open the link at once, one finds it used up.
+            if not Invitation.open(secret).delete()[0]:
+                return render(request, "eventsapp/invitation_gone.html", status=404)
+            user = request.user if form is None else _new_user(form)
+            Membership.objects.get_or_create(user=user, workspace=offer.workspace, defaults={"role": offer.role})
+        if form is not None:
+            login(request, user, backend="django.contrib.auth.backends.ModelBackend")
+        return redirect("people", offer.workspace.app_id)
+    status = 422 if form is not None and form.errors else 200
+    return render(request, "eventsapp/invitation.html", {"offer": offer, "form": form}, status=status)
+
+
+def _new_user(form):
+    email = form.cleaned_data["email"]
+    return get_user_model().objects.create_user(username=email, email=email, password=form.cleaned_data["password"])
+
+
+# A person ------------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Chip:
+    """One value of metadata as it is shown. `op` and `value` are what a filter by it says, None when it cannot."""
+
+    key: str
+    text: str
+    kind: str
+    href: str | None = None
+    filter: dict | None = None
+
+
+def chips(values: dict, zone, *, date_suffix="_date") -> list[Chip]:
+    """Return the values of metadata, or of custom attributes, as chips."""
+    found = []
+    for key, value in values.items():
+        kind = kind_of(key, value, date_suffix=date_suffix)
+        href = value if kind == "link" else value["url"] if kind == "rich_link" else None
+        safe = href if href and href.lower().startswith(("http://", "https://")) else None
+        found.append(Chip(key, shown(kind, value, zone), kind, safe, _filter_by(key, kind, value, zone)))
+    return found
+
+
+def _filter_by(key, kind, value, zone) -> dict | None:
+    """The test of a filter for people with this very value."""
+    match kind:
+        case "text" | "link" | "stripe" if value.strip():
+            return {"key": key, "op": "is", "value": value}
+        case "rich_link" if isinstance(value["value"], str) and value["value"].strip():
+            return {"key": key, "op": "is", "value": value["value"]}
+        case "number" | "money":
+            return {"key": key, "op": "eq", "value": value}
+        case "boolean":
+            return {"key": key, "op": "is_true" if value else "is_false"}
+        case "date":
+            return {
+                "key": key,
+                "op": "on",
+                "value": datetime.fromtimestamp(value, UTC).astimezone(zone).date().isoformat(),
+            }
+    return None
+
+
+@staff_page()
+def person(request, workspace, public_id):
+    try:
+        contact = contact_by_id(workspace, public_id)
+    except Refused as error:
+        raise Http404("Nobody here has this id.") from error
+    history = Event.objects.filter(contact=contact).select_related("type").newest_first()
+    if before := request.GET.get("before"):
+        try:
+            history = history.older_than(place_from(before))
+        except ValueError as error:
+            raise Http404("That is no place in a history.") from error
+    found = list(history[: TIMELINE + 1])
+    context = {
+        "contact": contact,
+        "days": _days(found[:TIMELINE], workspace.zone),
+        "older": found[TIMELINE - 1].place if len(found) > TIMELINE else None,
+    }
+    if request.htmx and before:
+        return render(request, "eventsapp/_timeline.html", context)
+    summaries = EventSummary.objects.filter(contact=contact).with_totals().select_related("type")
+    context |= {
+        "attributes": chips(contact.custom_attributes, workspace.zone, date_suffix="_at"),
+        "summaries": summaries.order_by("-last"),
+        "panels": panels.shown(request, contact),
+    }
+    return render(request, "eventsapp/person.html", context)
+
+
+def _days(events, zone):
+    """Group events, newest first, by their day in `zone`: [(day, [(event, chips), …]), …]."""
+
+    def day(event):
+        return datetime.fromtimestamp(event.created_at, UTC).astimezone(zone).date()
+
+    return [(date, [(event, chips(event.metadata, zone)) for event in same]) for date, same in groupby(events, key=day)]
+
+
+# When something is wrong ----------------------------------------------------------------------------------------------
+
+
+def not_found(request, exception):
+    """404, for people as a page and for programs as an `error.list`."""
+    if not is_page(request.path):
+        return error_response(Fault("not_found", "Resource Not Found"), request=request, status=404)
+    return render(request, "404.html", {"home": reverse("home")}, status=404)
+
+
+def forbidden(request, exception=None):
+    reason = str(exception) if isinstance(exception, PermissionDenied) and str(exception) else ""
+    return render(request, "403.html", {"reason": reason}, status=403)
+
+
+def csrf_failure(request, reason=""):
+    words = "The page was open for too long, or cookies are blocked. Go back, reload, and try again."
+    return render(request, "403.html", {"reason": words}, status=403)
+
+
+def server_error(request):
+    if not is_page(request.path):
+        message = "Something broke here. The request_id finds it in the log."
+        return error_response(Fault("server_error", message), request=request, status=500)
+    return render(request, "500.html", status=500)

@@ -1,0 +1,43 @@
+"""Hears what the apps below announce; only wakes the worker."""
+
+from django.dispatch import receiver
+
+from eventsapp import health, signals
+from eventsapp.panels import person_panels, type_users
+from eventsapp.wakeups import wake
+from messaging.models import AutoMessage, Delivery
+from segments.models import used_by
+
+
+@receiver(signals.events_handed_over)
+def match_soon(sender, **kwargs):
+    wake("messaging.tasks.match_events")
+
+
+def oldest_due_delivery():
+    """Since when the oldest delivery that could go out has been waiting."""
+    return Delivery.objects.due().order_by("due_at").values_list("due_at", flat=True).first()
+
+
+def rules_for(segment):
+    """The names of the rules whose audience a segment is."""
+    return list(segment.auto_messages.values_list("name", flat=True))
+
+
+def rules_triggered_by(event_type):
+    """The rules that wait for an event type: (what it is, its name, its address)."""
+    rules = AutoMessage.objects.filter(trigger=event_type).select_related("workspace").order_by("name")
+    return [
+        ("Auto-message", f"{rule.name} ({rule.get_state_display().lower()})", rule.get_absolute_url()) for rule in rules
+    ]
+
+
+def messages_they_got(request, contact):
+    """The panel on a person's page: the newest fifty."""
+    return "messaging/_person.html", {"deliveries": contact.deliveries.newest(50), "contact": contact}
+
+
+health.waiting_since.append(oldest_due_delivery)
+used_by.append(rules_for)
+person_panels.append(messages_they_got)
+type_users.append(rules_triggered_by)

@@ -1,0 +1,28 @@
+"""Celery's shells around plain functions. Each finds its work in the database; a lost message loses nothing."""
+
+from celery import shared_task
+
+from eventsapp import deleting
+from eventsapp.health import WORKER
+from eventsapp.models import Heartbeat
+from messaging import matching, rules, sending
+
+
+@shared_task
+def match_events():
+    matching.match_waiting()
+
+
+@shared_task
+def send_due():
+    sending.send_due()
+
+
+@shared_task
+def sweep():
+    """Every five seconds: pick up whatever a lost wake-up, a dead broker or a killed worker left behind."""
+    Heartbeat.beat(WORKER)
+    rules.catch_up()
+    deleting.delete_what_was_asked()
+    matching.match_waiting()
+    sending.send_due()

@@ -1,0 +1,198 @@
+"""The query language of `POST /contacts/search`, as Intercom's API 2.x describes it.
+
+A query is one filter, or a group of them joined by AND or OR. Fields are asked with the comparisons of segments, so
+that both answer alike: text regardless of case, a negative operator as the exact complement.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+from django.db.models import BooleanField, Q, Value
+from django.db.models.functions import Coalesce
+from django.db.models.lookups import Exact
+
+from eventsapp.contact_pages import MOST_PER_PAGE, NEWEST_FIRST, PER_PAGE, SORTS, Order
+from eventsapp.errors import Fault, Refused
+from eventsapp.models import Contact, Workspace
+from segments.comparisons import Comparison
+from segments.conditions import CUSTOM, FIELDS
+from segments.days import Clock
+from segments.reading import Node, Unreadable
+from segments.values import Column, InJson
+
+DEEPEST = 2  # groups in groups
+MOST_FILTERS = 15  # in one group
+LATEST = 2**37  # Unix seconds, in a far enough future
+TEXTS = {
+    "name": FIELDS["name"],
+    "email": FIELDS["email"],
+    "external_id": FIELDS["user_id"],
+    "phone": Column("phone", "text"),
+}
+TIMES = {name: Column(name, "date") for name in SORTS}
+TEXT_OPERATORS = {
+    "=": "is", "!=": "is_not", "IN": "in", "NIN": "not_in", "~": "contains", "!~": "not_contains", "^": "starts_with",
+    "$": "ends_with",
+}  # fmt: skip
+NUMBER_OPERATORS = {"=": "eq", "!=": "ne", ">": "gt", "<": "lt", ">=": "gte", "<=": "lte"}
+EXACT_OPERATORS = ("=", "!=", "IN", "NIN")
+NEGATIVE = ("!=", "NIN", "!~")
+KNOWN = (*TEXTS, *TIMES, "id", "role", "unsubscribed_from_emails")
+
+
+@dataclass(frozen=True)
+class Search:
+    """Who is asked for, in which order, and which page of them."""
+
+    test: Q
+    order: Order
+    per_page: int
+    starting_after: str | None
+
+    def of(self, workspace: Workspace):
+        return Contact.objects.filter(workspace=workspace).people().filter(self.test)
+
+
+def read_search(workspace: Workspace, data, now: int) -> Search:
+    """Return what the decoded JSON of a search asks. `now` is in Unix seconds. Raises Refused with every fault."""
+    if not isinstance(data, dict):
+        raise Refused(
+            Fault("parameter_invalid", 'Write {"query": {"field": …, "operator": "=", "value": …}}.', "query")
+        )
+    top, found = Node(data), {}
+    with top.going_on():
+        if not top.has("query"):
+            raise top.at("query").wrong('Write {"field": …, "operator": "=", "value": …}, or a group of these.')
+        found["test"] = _Reader(workspace, Clock(now, workspace.zone)).read(top.at("query"))
+    with top.going_on():
+        found["order"] = _order(top.at("sort"))
+    with top.going_on():
+        found |= _place(top.at("pagination"))
+    if top.faults:
+        raise Refused(*top.faults)
+    return Search(**found)
+
+
+def _order(node: Node) -> Order:
+    if node.value is None:
+        return NEWEST_FIRST
+    node.object({"field", "order"})
+    field = node.at("field").choice(SORTS, default=NEWEST_FIRST.field)
+    direction = node.at("order").value
+    if direction not in ("ascending", "descending", None):
+        # Intercom's own code for it.
+        node.faults.append(Fault("invalid_sort_order", "order must be ascending or descending.", "sort.order"))
+        raise Unreadable()
+    return Order(field, ascending=direction == "ascending")
+
+
+def _place(node: Node) -> dict:
+    if node.value is None:
+        return {"per_page": PER_PAGE, "starting_after": None}
+    node.object()
+    per_page, after = node.at("per_page"), node.at("starting_after")
+    return {
+        "per_page": per_page.integer(1, MOST_PER_PAGE) if node.has("per_page") else PER_PAGE,
+        "starting_after": after.text() if node.has("starting_after") else None,
+    }
+
+
+@dataclass(frozen=True)
+class _Reader:
+    workspace: Workspace
+    clock: Clock
+
+    def read(self, node: Node, depth: int = 0):
+        """Return the test of a filter or a group as a conditional expression that is never NULL."""
+        node.object()
+        if node.value.get("operator") in ("AND", "OR") and "field" not in node.value:
+            return self._group(node, depth)
+        node.object({"field", "operator", "value"})
+        field = node.at("field").text(len(CUSTOM) + 190)
+        if field.startswith(CUSTOM):
+            return self._attribute(node, field.removeprefix(CUSTOM))
+        if field in TEXTS:
+            return self._text(node, TEXTS[field])
+        if field in TIMES:
+            return self._time(node, TIMES[field])
+        special = {"id": self._id, "role": self._role, "unsubscribed_from_emails": self._unsubscribed}
+        if field not in special:
+            raise node.at("field").wrong(f"Write one of: {', '.join(KNOWN)}; or {CUSTOM}… with the attribute's name.")
+        return special[field](node)
+
+    def _group(self, node: Node, depth: int):
+        if depth >= DEEPEST:
+            raise node.wrong(f"Groups may be nested {DEEPEST} levels deep.")
+        node.object({"operator", "value"})
+        filters, joined = node.at("value").items(), []
+        if len(filters) > MOST_FILTERS:
+            raise node.at("value").wrong(f"The group has {len(filters)} filters. Write at most {MOST_FILTERS}.")
+        for inner in filters:
+            with inner.going_on():
+                joined.append(Q(self.read(inner, depth + 1)))
+        return Q(*joined, _connector=node.value["operator"])
+
+    def _text(self, node: Node, place):
+        operator = node.at("operator").choice(TEXT_OPERATORS)
+        if node.value.get("value") is None and operator in ("=", "!="):
+            return Comparison("unknown" if operator == "=" else "known").test(place, self.clock)
+        value = self._values(node, operator, Node.text)
+        return Comparison(TEXT_OPERATORS[operator], value).test(place, self.clock)
+
+    def _values(self, node: Node, operator: str, read: Callable):
+        value = node.at("value")
+        return tuple(read(one) for one in value.items()) if operator in ("IN", "NIN") else read(value)
+
+    def _time(self, node: Node, place):
+        """Days of the workspace's time zone, as Intercom counts: `>` begins with the next day."""
+        operator = node.at("operator").choice(("=", ">", "<"))
+        if node.value.get("value") is None and operator == "=":
+            return Comparison("unknown").test(place, self.clock)
+        day = _day(node.at("value"), self.clock)
+        return Comparison({"=": "on", ">": "after", "<": "before"}[operator], day).test(place, self.clock)
+
+    def _attribute(self, node: Node, key: str):
+        if not key or '"' in key or "\\" in key:
+            raise node.at("field").wrong("No attribute's name is empty, or holds a quote or a backslash.")
+        place, value, operator = InJson("custom_attributes", key), node.at("value").value, node.at("operator").value
+        if isinstance(value, bool):
+            node.at("operator").choice(("=", "!="))
+            return _never_null(
+                Comparison("is_true" if value else "is_false").positive_test(place, self.clock), operator
+            )
+        if isinstance(value, int | float):
+            comparison = NUMBER_OPERATORS[node.at("operator").choice(NUMBER_OPERATORS)]
+            return Comparison(comparison, node.at("value").number()).test(place, self.clock)
+        return self._text(node, place)
+
+    def _id(self, node: Node):
+        operator = node.at("operator").choice(EXACT_OPERATORS)
+        ids = self._values(node, operator, Node.text)
+        keys = {self.workspace.contact_pk(one) for one in (ids if isinstance(ids, tuple) else (ids,))} - {None}
+        # 0 is nobody's: SQL knows no empty list.
+        return _never_null(Q(pk__in=keys or {0}), operator)
+
+    def _role(self, node: Node):
+        operator = node.at("operator").choice(EXACT_OPERATORS)
+        roles = self._values(node, operator, lambda one: one.choice(("user", "lead")))
+        return _never_null(Q(role__in=roles if isinstance(roles, tuple) else (roles,)), operator)
+
+    def _unsubscribed(self, node: Node):
+        operator = node.at("operator").choice(("=", "!="))
+        return _never_null(Q(unsubscribed_from_emails=node.at("value").boolean()), operator)
+
+
+def _never_null(positive, operator: str):
+    held = Coalesce(positive, Value(False), output_field=BooleanField())
+    return Exact(held, operator not in NEGATIVE)
+
+
+def _day(node: Node, clock: Clock):
+    """Read Unix seconds, as a number or, as Intercom's own example has it, as a text; return their day."""
+    value = node.value
+    if isinstance(value, str) and value.isdecimal() and len(value) < 13:
+        value = int(value)
+    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value < LATEST:
+        raise node.wrong("Write Unix seconds (UTC), such as 1760000000.")
+    return (datetime(1970, 1, 1, tzinfo=UTC) + timedelta(seconds=value)).astimezone(clock.zone).date()

@@ -1,0 +1,303 @@
+"""The language of definitions as JSON schemas: one for each kind of condition. `segments.definition` reads it."""
+
+from eventsapp.contact_pages import MOST_PER_PAGE, SORTS
+from eventsapp.openapi import record, shape
+from eventsapp.shapes import CONTACT, MONEY, NUMBER, SOMETHING, array, text
+from segments import comparisons
+from segments.conditions import CUSTOM, FIELDS, MOST_COUNTED
+from segments.definition import DEEPEST, MOST_CONDITIONS, VERSION
+from segments.reading import FIRST_DAY, LAST_DAY, MOST_DAYS
+from segments.search import DEEPEST as SEARCH_DEEPEST
+from segments.search import MOST_FILTERS
+
+KEY = r'^[^"\\\u0000]*[^\s"\\\u0000][^"\\\u0000]*$'
+WORDS = {"type": "string", "minLength": 1, "maxLength": 255, "pattern": SOMETHING}
+DAY = {"type": "string", "format": "date", "description": f"A day, from {FIRST_DAY} to {LAST_DAY}."}
+DAYS = {"type": "integer", "minimum": 0, "maximum": MOST_DAYS}
+DAYS_AGO = tuple(op for op in comparisons.DATE if op.endswith("_days_ago"))
+ON_DAYS = ("on", "before", "after")
+PLAIN_NUMBER = tuple(op for op in comparisons.NUMBER if op != "between")
+PLAIN_TEXT = tuple(op for op in comparisons.TEXT if op not in ("in", "not_in"))
+LISTS = ("in", "not_in")
+
+
+def _pair(of: dict) -> dict:
+    return array(of, minItems=2, maxItems=2, description="[low, high], both included.")
+
+
+def _compared(ops: tuple[str, ...], value: dict | None) -> dict:
+    """What an operator of `ops` stands beside: a value of this kind, or none."""
+    op = {"type": "string", "enum": list(ops)}
+    if value is None:
+        return record({"op": op, "value": {"type": "null"}}, optional=("value",))
+    return record({"op": op, "value": value})
+
+
+DATE_COMPARISONS = [
+    _compared(DAYS_AGO, DAYS),
+    _compared(ON_DAYS, DAY),
+    _compared(("between",), _pair(DAY)),
+    _compared(comparisons.PRESENCE, None),
+]
+AMOUNT = {"anyOf": [NUMBER, MONEY]}
+COMPARISONS = [
+    _compared(PLAIN_TEXT, WORDS),
+    _compared(LISTS, array(WORDS, minItems=1, maxItems=comparisons.MOST_LISTED)),
+    _compared(PLAIN_NUMBER, AMOUNT),
+    _compared(("between",), _pair(AMOUNT)),
+    _compared(comparisons.BOOLEAN, None),
+    *DATE_COMPARISONS,
+]
+
+
+def _question(properties: dict, comparisons_there: list[dict], **words) -> dict:
+    """An object with an operator and, where that takes one, a value."""
+    operators = [op for there in comparisons_there for op in there["properties"]["op"]["enum"]]
+    compared = {
+        "op": {"type": "string", "enum": list(dict.fromkeys(operators)), "description": "The operator."},
+        "value": {
+            "type": ["string", "number", "array", "object", "null"],
+            "description": "What it compares to: a text or several, a number, money, days, a day, or two of them.",
+        },
+    }
+    return record(
+        properties | compared, optional=("value",), additionalProperties=False, anyOf=comparisons_there, **words
+    )
+
+
+EVENT_NAME = text("The event's name.", examples=["placed-order"])
+TIMES = {"type": "integer", "minimum": 1, "maximum": MOST_COUNTED}
+COUNT = shape(
+    "Count",
+    record(
+        {
+            "op": {"type": "string", "enum": list(comparisons.NUMBER)},
+            "value": {"type": ["integer", "array"], "description": "A number from 1, or two for between."},
+        },
+        additionalProperties=False,
+        anyOf=[_compared(PLAIN_NUMBER, TIMES), _compared(("between",), _pair(TIMES))],
+        description="How often.",
+        examples=[{"op": "gte", "value": 3}],
+    ),
+)
+
+
+def _window(**there: dict) -> dict:
+    """A window that says just what is `there`; null is as good as absent."""
+    absent = {name: {"type": "null"} for name in ("last_days", "since", "until") if name not in there}
+    return record(there | absent, optional=tuple(absent), additionalProperties=False)
+
+
+WITHIN = shape(
+    "Within",
+    {
+        "anyOf": [
+            _window(last_days=DAYS | {"minimum": 1}),
+            _window(since=DAY),
+            _window(until=DAY),
+            _window(since=DAY, until=DAY),
+        ],
+        "description": "The last n × 24 hours, or days in the workspace's time zone; either side may be left out.",
+        "examples": [{"last_days": 30}],
+    },
+)
+WHERE = shape(
+    "Where",
+    _question(
+        {"key": text("A key of the metadata.", most=190, pattern=KEY)},
+        COMPARISONS,
+        description="A test of an event's metadata.",
+        examples=[{"key": "total", "op": "gt", "value": {"amount": 4900, "currency": "usd"}}],
+    ),
+)
+
+
+def _kind(name: str) -> dict:
+    return {"kind": {"type": "string", "const": name}}
+
+
+# By kind, as segments.conditions.KINDS has them. Upper apps add theirs.
+CONDITIONS: dict[str, dict] = {
+    "event": shape(
+        "EventCondition",
+        record(
+            _kind("event")
+            | {
+                "event": EVENT_NAME,
+                "did": {
+                    "type": ["boolean", "null"],
+                    "default": True,
+                    "description": "False: never did, and without count.",
+                },
+                "count": {"anyOf": [COUNT, {"type": "null"}]},
+                "within": {"anyOf": [WITHIN, {"type": "null"}]},
+                "where": {
+                    "anyOf": [array(WHERE, minItems=1), {"type": "null"}],
+                    "description": "All hold on the same event.",
+                },
+            },
+            optional=("did", "count", "within", "where"),
+            additionalProperties=False,
+            description="Did something, or did not: how often, when, with which metadata.",
+        ),
+    ),
+    "event_time": shape(
+        "EventTimeCondition",
+        _question(
+            _kind("event_time") | {"event": EVENT_NAME, "occurrence": {"type": "string", "enum": ["first", "last"]}},
+            DATE_COMPARISONS,
+            description="When somebody did something for the first or the last time.",
+        ),
+    ),
+    "attribute": shape(
+        "AttributeCondition",
+        _question(
+            _kind("attribute")
+            | {
+                "field": {
+                    "type": "string",
+                    "pattern": f"^({'|'.join(FIELDS)}|{CUSTOM.replace('.', '[.]')}{KEY[1:-1]})$",
+                    "maxLength": len(CUSTOM) + 190,
+                    "description": f"One of {', '.join(FIELDS)}; or {CUSTOM} and the attribute's name.",
+                }
+            },
+            COMPARISONS,
+            description="What is known about a person.",
+        ),
+    ),
+}
+CONDITION = shape(
+    "Condition",
+    {
+        "oneOf": [*CONDITIONS.values()],
+        "discriminator": {
+            "propertyName": "kind",
+            "mapping": {kind: reference["$ref"] for kind, reference in CONDITIONS.items()},
+        },
+        "description": "One question about a person; kind says which.",
+    },
+)
+MATCH = {"type": ["string", "null"], "enum": ["all", "any", None], "default": "all"}
+GROUP_OR_CONDITION = {"anyOf": [CONDITION, {"$ref": "#/components/schemas/Group"}]}
+GROUP = shape(
+    "Group",
+    record(
+        {"match": MATCH, "conditions": array(GROUP_OR_CONDITION, minItems=1)},
+        optional=("match",),
+        additionalProperties=False,
+        description=f"Conditions of which all, or any, must hold. Groups nest, {DEEPEST} deep with the top.",
+    ),
+)
+AN_ORDER = {
+    "kind": "event",
+    "event": "placed-order",
+    "did": True,
+    "count": {"op": "gte", "value": 3},
+    "within": {"last_days": 30},
+    "where": [{"key": "total", "op": "gt", "value": {"amount": 4900, "currency": "usd"}}],
+}
+DEFINITION = shape(
+    "Definition",
+    record(
+        {
+            "version": {"type": ["integer", "null"], "enum": [VERSION, None]},
+            "match": MATCH,
+            "conditions": array(GROUP_OR_CONDITION, description="None at all: everybody."),
+        },
+        optional=("version", "match"),
+        additionalProperties=False,
+        description=f"Who belongs together. Up to {MOST_CONDITIONS} conditions in all.",
+        examples=[
+            {
+                "version": VERSION,
+                "match": "all",
+                "conditions": [
+                    AN_ORDER,
+                    {"kind": "attribute", "field": "custom_attributes.plan", "op": "is", "value": "pro"},
+                ],
+            }
+        ],
+    ),
+)
+PREVIEW_IN = shape(
+    "PreviewIn",
+    record({"definition": DEFINITION}, examples=[{"definition": {"version": VERSION, "conditions": [AN_ORDER]}}]),
+)
+PREVIEW = shape(
+    "Preview",
+    record(
+        {
+            "count": {"type": "integer", "minimum": 0, "description": "How many match."},
+            "contacts": array(CONTACT, maxItems=50, description="The newest of them."),
+        },
+        description="Who matches a definition.",
+    ),
+)
+
+# Search --------------------------------------------------------------------------------------------------------------
+
+FILTER = record(
+    {
+        "field": text("Such as role, created_at or custom_attributes.plan.", most=len(CUSTOM) + 190),
+        "operator": {"type": "string", "enum": ["=", "!=", "IN", "NIN", ">", "<", ">=", "<=", "~", "!~", "^", "$"]},
+        "value": {
+            "type": ["string", "number", "boolean", "array", "null"],
+            "items": {"type": "string"},
+            "description": "A text, a number, Unix seconds, true or false, or a list of texts for IN and NIN.",
+        },
+    },
+    optional=("value",),
+    additionalProperties=False,
+)
+FILTERS = shape(
+    "Filters",
+    record(
+        {
+            "operator": {"type": "string", "enum": ["AND", "OR"]},
+            "value": array(
+                {"anyOf": [FILTER, {"$ref": "#/components/schemas/Filters"}]}, minItems=1, maxItems=MOST_FILTERS
+            ),
+        },
+        additionalProperties=False,
+        description=f"Filters of which all, or any, must hold. Groups nest, {SEARCH_DEEPEST} deep.",
+    ),
+)
+SORT = record(
+    {
+        "field": {"type": ["string", "null"], "enum": [*SORTS, None]},
+        "order": {"type": ["string", "null"], "enum": ["ascending", "descending", None]},
+    },
+    optional=("field", "order"),
+    additionalProperties=False,
+)
+PAGINATION = record(
+    {
+        "per_page": {"type": ["integer", "null"], "minimum": 1, "maximum": MOST_PER_PAGE},
+        "starting_after": {"type": ["string", "null"]},
+    },
+    optional=("per_page", "starting_after"),
+)
+SEARCH_IN = shape(
+    "SearchIn",
+    record(
+        {
+            "query": {"anyOf": [FILTER, FILTERS]},
+            "sort": {"anyOf": [SORT, {"type": "null"}]},
+            "pagination": {"anyOf": [PAGINATION, {"type": "null"}]},
+        },
+        optional=("sort", "pagination"),
+        description="A query, in Intercom's language.",
+        examples=[
+            {
+                "query": {
+                    "operator": "AND",
+                    "value": [
+                        {"field": "role", "operator": "=", "value": "user"},
+                        {"field": "custom_attributes.plan", "operator": "IN", "value": ["pro", "team"]},
+                    ],
+                },
+                "pagination": {"per_page": 50},
+            }
+        ],
+    ),
+)

@@ -1,0 +1,43 @@
+"""What the builder offers: events with their volume, keys and attributes with their kind and sample values, learned
+from what came in."""
+
+from django.db.models import Q
+
+from eventsapp.incoming import normal_name
+from eventsapp.learned import LOOKED_AT, keys_of, learn
+from eventsapp.models import Contact, Event, EventType, Workspace
+from segments.conditions import CUSTOM, FIELDS
+
+LABELS = {
+    "name": "Name",
+    "email": "Email",
+    "user_id": "user_id",
+    "created_at": "First heard of",
+    "signed_up_at": "Signed up",
+    "last_seen_at": "Last seen",
+}
+
+
+def events(workspace: Workspace) -> list[dict]:
+    """Every event type that is not archived, the busiest of the last 30 days first: [{name, volume}]."""
+    volumes = Event.objects.recent_volumes(workspace)
+    types = EventType.objects.filter(Q(workspace=workspace) & Q(archived_at=None)).values_list("pk", "name")
+    found = [{"name": name, "volume": volumes.get(pk, 0)} for pk, name in types]
+    return sorted(found, key=lambda event: (-event["volume"], event["name"]))
+
+
+def keys(workspace: Workspace, event: str) -> list[dict]:
+    """The metadata keys of an event: [{key, kind, samples}]."""
+    type = EventType.objects.filter(workspace=workspace, name=normal_name(event)).first()
+    return keys_of(type) if type else []
+
+
+def fields(workspace: Workspace) -> list[dict]:
+    """What can be asked of a person: [{field, label, kind, samples}]."""
+    newest = Contact.objects.filter(workspace=workspace).order_by("-pk").values_list("custom_attributes", flat=True)
+    custom = learn(newest[:LOOKED_AT], "_at")
+    own = [{"field": field, "label": LABELS[field], "kind": column.kind} for field, column in FIELDS.items()]
+    return own + [
+        {"field": f"{CUSTOM}{row['key']}", "label": row["key"], "kind": row["kind"], "samples": row["samples"]}
+        for row in custom
+    ]

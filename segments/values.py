@@ -1,0 +1,125 @@
+"""Where a compared value stands (a column, or a key inside JSON) and how SQL reads it with its kind.
+
+A value of another kind reads as NULL, so that no positive test matches it.
+"""
+
+from dataclasses import dataclass
+
+from django.db.models import BooleanField, CharField, F, FloatField, Func, Value
+from django.db.models.functions import Coalesce
+from django.db.models.lookups import GreaterThan, IsNull
+
+
+class JsonRead(Func):
+    """A value under a key of a JSON document, as one kind, or NULL. Subclasses say it for each database."""
+
+    postgresql = sqlite = ""
+
+    def __init__(self, document, key, **extra):
+        super().__init__(document, Value(key), **extra)
+
+    def as_sql(self, compiler, connection, **extra):
+        document, key = self.source_expressions
+        document_sql, document_params = compiler.compile(document)
+        words = {"document": document_sql, "key": "%s"}
+        template, label = self.postgresql, key.value
+        if connection.vendor == "sqlite":
+            # A quoted label takes any key: quotes and backslashes are refused on the way in.
+            template, label = self.sqlite, f'$."{key.value}"'
+        sql = template.format(**words)
+        params = []
+        # Parameters follow the order in which the template uses them.
+        for part in template.split("{")[1:]:
+            name = part.partition("}")[0]
+            params += document_params if name == "document" else [label] if name == "key" else []
+        return sql, params
+
+
+class JsonText(JsonRead):
+    output_field = CharField()
+    postgresql = "CASE WHEN jsonb_typeof({document} -> {key}) = 'string' THEN {document} ->> {key} END"
+    sqlite = "CASE WHEN json_type({document}, {key}) = 'text' THEN json_extract({document}, {key}) END"
+
+
+class JsonNumber(JsonRead):
+    output_field = FloatField()
+    postgresql = "CASE WHEN jsonb_typeof({document} -> {key}) = 'number' THEN ({document} ->> {key})::float8 END"
+    sqlite = "CASE WHEN json_type({document}, {key}) IN ('integer', 'real') THEN json_extract({document}, {key}) END"
+
+
+class JsonInteger(JsonRead):
+    output_field = FloatField()
+    postgresql = "CASE WHEN ({document} -> {key})::text ~ '^-?[0-9]+$' THEN ({document} ->> {key})::float8 END"
+    sqlite = "CASE WHEN json_type({document}, {key}) = 'integer' THEN json_extract({document}, {key}) END"
+
+
+class JsonBoolean(JsonRead):
+    output_field = BooleanField()
+    postgresql = "CASE WHEN jsonb_typeof({document} -> {key}) = 'boolean' THEN ({document} ->> {key})::boolean END"
+    sqlite = "CASE WHEN json_type({document}, {key}) IN ('true', 'false') THEN json_extract({document}, {key}) END"
+
+
+class JsonAny(JsonRead):
+    """Whatever is there, as a text; NULL for null."""
+
+    output_field = CharField()
+    postgresql = "({document} ->> {key})"
+    sqlite = "CAST(json_extract({document}, {key}) AS text)"
+
+
+class JsonInner(JsonRead):
+    """An object inside a document."""
+
+    postgresql = sqlite = "({document} -> {key})"
+
+
+def _is_there(text):
+    """Neither NULL nor empty."""
+    return GreaterThan(Coalesce(text, Value("")), Value(""))
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column that holds values of one kind: "text", folded, or "date", Unix seconds."""
+
+    field: str
+    kind: str
+
+    def text(self):
+        return F(self.field)
+
+    seconds = text
+
+    def present(self):
+        return _is_there(F(self.field)) if self.kind == "text" else IsNull(F(self.field), False)
+
+
+@dataclass(frozen=True)
+class InJson:
+    """A key of metadata or of custom attributes, as filters compare them. `document` names the column of values."""
+
+    document: str
+    key: str
+
+    def _terms(self):
+        return Coalesce("terms", self.document)
+
+    def text(self):
+        return JsonText(self._terms(), self.key)
+
+    def number(self):
+        return JsonNumber(self._terms(), self.key)
+
+    def seconds(self):
+        return JsonInteger(self._terms(), self.key)
+
+    def boolean(self):
+        return JsonBoolean(self._terms(), self.key)
+
+    def money(self):
+        """(amount in cents, currency) of a monetary amount."""
+        inner = JsonInner(self._terms(), self.key)
+        return JsonInteger(inner, "amount"), JsonText(inner, "currency")
+
+    def present(self):
+        return _is_there(JsonAny(self._terms(), self.key))

@@ -1,0 +1,334 @@
+"""Real processes for tests that need them: the product's own, and the services around it, on free ports."""
+
+import getpass
+import json
+import os
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+import urllib.error
+import urllib.request
+import uuid
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from eventsapp.supervisor import clock, web, worker
+
+ROOT = Path(__file__).resolve().parents[1]
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+
+
+# Services ------------------------------------------------------------------------------------------------------------
+
+
+def postgres_url() -> str | None:
+    """Return the URL of a PostgreSQL server on which databases may be made, or None when none answers."""
+    import psycopg
+
+    candidates = (f"postgresql://{user}@127.0.0.1:5432/postgres" for user in ("postgres", getpass.getuser()))
+    for url in filter(None, (os.environ.get("POSTGRES_URL"), *candidates)):
+        try:
+            with psycopg.connect(url, connect_timeout=2):
+                return url
+        except psycopg.OperationalError:
+            continue
+    return None
+
+
+@contextmanager
+def database():
+    """A PostgreSQL database of one's own on the server that is there; yields its URL."""
+    import psycopg
+
+    url = postgres_url()
+    name = f"eventsapp_live_{uuid.uuid4().hex[:12]}"
+    with psycopg.connect(url, autocommit=True) as server:
+        server.execute(f"CREATE DATABASE {name}")
+        try:
+            yield re.sub(r"/[^/]*$", f"/{name}", url)
+        finally:
+            server.execute(f"DROP DATABASE {name} WITH (FORCE)")
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+class Postgres:
+    """A PostgreSQL of one's own, which can be killed and started again on the same port and data."""
+
+    def __init__(self):
+        self.port = free_port()
+        self.folder = Path(tempfile.mkdtemp(prefix="eventsapp-postgres-"))
+        self.process = None
+        # It refuses to run as root.
+        self.owner = {"user": "postgres", "group": "postgres", "extra_groups": []} if os.getuid() == 0 else {}
+        if self.owner:
+            shutil.chown(self.folder, "postgres", "postgres")
+        bin = sorted(Path("/usr/lib/postgresql").glob("*/bin"))
+        self.bin = bin[-1] if bin else Path(shutil.which("initdb") or "/missing").parent
+
+    @property
+    def url(self):
+        return f"postgresql://postgres@127.0.0.1:{self.port}/postgres"
+
+    def start(self):
+        data = self.folder / "data"
+        if not data.exists():
+            command = [self.bin / "initdb", "-D", data, "-A", "trust", "-U", "postgres", "-E", "UTF8", "--no-locale"]
+            subprocess.run(command, check=True, stdout=subprocess.DEVNULL, cwd=self.folder, **self.owner)
+        command = [self.bin / "postgres", "-D", data, "-p", str(self.port), "-k", self.folder]
+        self.process = subprocess.Popen(command, stderr=subprocess.DEVNULL, cwd=self.folder, **self.owner)
+        wait_for(self._answers, 60, "PostgreSQL to start")
+        return self
+
+    def _answers(self) -> bool:
+        import psycopg
+
+        with suppress(psycopg.OperationalError), psycopg.connect(self.url, connect_timeout=2):
+            return True
+        return False
+
+    def kill(self):
+        """Stop it as a power cut would: sessions break, what was committed stays."""
+        self.process.send_signal(signal.SIGQUIT)
+        self.process.wait(30)
+
+    __enter__ = start
+
+    def __exit__(self, *_):
+        self.kill()
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+
+class Redis:
+    """A Redis of one's own, which can be stopped and started on the same port."""
+
+    def __init__(self):
+        self.port = free_port()
+        self.process = None
+
+    @property
+    def url(self):
+        return f"redis://127.0.0.1:{self.port}/0"
+
+    def start(self):
+        command = ["redis-server", "--port", str(self.port), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"]
+        self.process = subprocess.Popen(command, stdout=subprocess.DEVNULL, cwd=tempfile.gettempdir())
+        wait_for(lambda: _accepts(self.port), 10, "Redis to start")
+        return self
+
+    def stop(self):
+        if self.process:
+            self.process.kill()
+            self.process.wait()
+            self.process = None
+
+    __enter__ = start
+
+    def __exit__(self, *_):
+        self.stop()
+
+
+def _accepts(port) -> bool:
+    try:
+        socket.create_connection(("127.0.0.1", port), 1).close()
+    except OSError:
+        return False
+    return True
+
+
+@contextmanager
+def silent_port(port: int):
+    """Something that accepts connections on `port` and never says a word."""
+    listener = socket.create_server(("127.0.0.1", port))
+    held = []
+
+    def accept():
+        while True:
+            try:
+                held.append(listener.accept()[0])
+            except OSError:
+                return
+
+    thread = threading.Thread(target=accept, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        listener.shutdown(socket.SHUT_RDWR)
+        listener.close()
+        for connection in held:
+            connection.close()
+        thread.join(5)
+
+
+# The product -----------------------------------------------------------------------------------------------------------
+
+
+class Installation:
+    """An installation in a folder of its own: `with Installation() as shop:`. Start its processes as needed."""
+
+    def __init__(self, **environment: str):
+        self.var = Path(tempfile.mkdtemp(prefix="eventsapp-live-"))
+        self.port = free_port()
+        self.url = f"http://127.0.0.1:{self.port}"
+        kept = {key: value for key, value in os.environ.items() if key not in ("DATABASE_URL", "TEST_DATABASE_URL")}
+        self.environment = kept | {
+            "EVENTSAPP_VAR": str(self.var),
+            "BASE_URL": self.url,
+            "SECRET_KEY": "only for this test",
+            "PYTHONPATH": str(ROOT),
+            "DJANGO_SETTINGS_MODULE": "eventsapp.config.settings",
+        }
+        self.environment |= environment
+        self.processes: list[subprocess.Popen] = []
+        self.clock: subprocess.Popen | None = None
+        self.token = ""
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        for process in self.processes:
+            self.kill(process)
+        if "PYTEST_CURRENT_TEST" in os.environ:
+            self.print_logs()
+        shutil.rmtree(self.var, ignore_errors=True)
+
+    def print_logs(self):
+        """Show how each process ended its log: pytest prints it with a failure."""
+        for log in sorted(self.var.glob("*.log")):
+            lines = log.read_text(errors="replace").splitlines()
+            print(f"--- {log.name}, the last of {len(lines)} lines", *lines[-40:], sep="\n")  # noqa: T201
+
+    def manage(self, *arguments: str) -> str:
+        """Run a manage.py command; return what it printed. Raises CalledProcessError."""
+        command = [sys.executable, "manage.py", *arguments]
+        done = subprocess.run(
+            command, cwd=ROOT, env=self.environment, check=True, capture_output=True, text=True, timeout=300
+        )
+        return done.stdout.strip()
+
+    def set_up(self):
+        """Make the database, a workspace and a token, without demo data."""
+        self.manage("migrate", "-v0")
+        self.manage("collectstatic", "--noinput", "-v0")
+        self.app_id = self.manage("create_workspace", "Live shop")
+        self.token = self.manage("create_token", "--name", "live", "--scope", "admin")
+        return self
+
+    def python(self, code: str) -> str:
+        """Run Python with Django set up, as `manage.py shell -c` would; return what it printed."""
+        return self.manage("shell", "-v0", "-c", code)
+
+    def start(self, command: list[str], log: str) -> subprocess.Popen:
+        with (self.var / log).open("ab") as file:
+            process = subprocess.Popen(
+                command, cwd=ROOT, env=self.environment, stdout=file, stderr=file, start_new_session=True
+            )
+        self.processes.append(process)
+        return process
+
+    def start_web(self, port: int | None = None) -> subprocess.Popen:
+        """Start a web process, on the installation's own port or another one; return it when it answers."""
+        port = port or self.port
+        process = self.start(web("127.0.0.1", port), "web.log")
+        wait_for(lambda: self.health(port) is not None, 30, "the web to answer")
+        return process
+
+    def start_worker(self) -> subprocess.Popen:
+        """Start a worker, and with the first one the clock of its sweeps; return the worker."""
+        if not self.clock:
+            self.clock = self.start(clock(), "clock.log")
+        return self.start(worker(), "worker.log")
+
+    def kill(self, process: subprocess.Popen, number=signal.SIGKILL):
+        """End a process with its whole group, as an operator's kill -9 would."""
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, number)
+        process.wait(10)
+
+    def health(self, port: int | None = None) -> dict | None:
+        try:
+            with urllib.request.urlopen(f"http://127.0.0.1:{port or self.port}/healthz", timeout=5) as response:
+                return json.load(response)
+        except (urllib.error.URLError, OSError):
+            return None
+
+    def request(
+        self, method: str, path: str, body=None, *, port: int | None = None, token: str | None = None
+    ) -> tuple[int, bytes]:
+        """Call the API, through another web process or with another token if one is named; return status and body."""
+        request = urllib.request.Request(
+            f"http://127.0.0.1:{port or self.port}{path}",
+            method=method,
+            data=None if body is None else json.dumps(body).encode(),
+            headers={"Authorization": f"Bearer {token or self.token}", "Content-Type": "application/json"},
+        )
+        try:
+            with urllib.request.urlopen(request, timeout=30) as response:
+                return response.status, response.read()
+        except urllib.error.HTTPError as error:
+            return error.code, error.read()
+
+    def post_event(self, user_id: str, *, token: str | None = None, **changes) -> int:
+        """Post an order by somebody with an email address; return the status."""
+        event = {
+            "event_name": "placed-order",
+            "created_at": int(time.time()),
+            "user_id": user_id,
+            "email": f"{user_id}@example.org",
+            "metadata": {"code": uuid.uuid4().hex},
+        }
+        return self.request("POST", "/events", event | changes, token=token)[0]
+
+    def outbox(self) -> list[str]:
+        """The mails in the outbox, as text."""
+        return [path.read_text() for path in (self.var / "outbox").glob("*.eml")]
+
+    def make_rule(self, event="placed-order", **fields):
+        """Make a live rule that answers `event` with its code."""
+        fields = {"frequency": "every_time", "subject": "Thanks", "body": "<p>{{ event.metadata.code }}</p>"} | fields
+        self.python(f"""
+from eventsapp.ingest import event_type
+from eventsapp.models import Workspace
+from messaging.models import AutoMessage
+from messaging.rules import go_live
+workspace = Workspace.objects.get()
+go_live(AutoMessage.objects.create(workspace=workspace, name="Rule", trigger=event_type(workspace, {event!r}), **{fields!r}))
+""")
+
+    def deliveries(self) -> dict[str, int]:
+        """How many deliveries there are of each state and reason."""
+        return json.loads(
+            self.python("""
+import json
+from collections import Counter
+from messaging.models import Delivery
+print(json.dumps(Counter(" ".join(row).strip() for row in Delivery.objects.values_list("state", "reason"))))
+""")
+        )
+
+
+def wait_for(question, seconds: float, what: str, every: float = 0.1):
+    """Ask until the answer is true; return it. Raises AssertionError after `seconds`."""
+    deadline = time.monotonic() + seconds
+    while True:
+        if answer := question():
+            return answer
+        if time.monotonic() > deadline:
+            raise AssertionError(f"waited {seconds} s for {what}")
+        time.sleep(every)
+
+
+if __name__ == "__main__" and sys.argv[1:] == ["postgres"]:
+    print(postgres_url() or "")  # noqa: T201  what make asks

@@ -1,0 +1,107 @@
+"""What python-intercom 3 does with users, events and bulk jobs. Reads where to from the environment; fails by assertion."""
+
+import json
+import os
+import sys
+
+from intercom import errors
+from intercom.client import Client
+
+ASKED = json.loads(os.environ["SDK"])
+AT, METADATA = ASKED["at"], ASKED["metadata"]
+
+
+def client(token="admin") -> Client:
+    made = Client(personal_access_token=ASKED["tokens"][token])
+    made.base_url = ASKED["url"]
+    return made
+
+
+def refused(call, kind, status=None):
+    """Call what has to be refused; check how the SDK tells it."""
+    try:
+        call()
+    except errors.IntercomError as error:
+        assert type(error) is kind, f"{type(error).__name__} instead of {kind.__name__}: {error}"
+        assert status in (None, error.context["http_code"])
+        return
+    raise AssertionError(f"not refused with {kind.__name__}")
+
+
+def event(user_id="sdk-user", number=0, name="placed-order", **more) -> dict:
+    return {"user_id": user_id, "event_name": name, "created_at": AT + number} | more
+
+
+def people(sdk):
+    made = sdk.users.create(user_id="sdk-user", email="sdk@example.org", custom_attributes={"plan": "pro"})
+    assert made.user_id == "sdk-user"
+    found = sdk.users.find(email="sdk@example.org")
+    assert (found.id, sdk.users.find(user_id="sdk-user").id, sdk.users.find(id=made.id).id) == (made.id,) * 3
+    found.name = "Ada"
+    found.custom_attributes["seats"] = 3
+    sdk.users.save(found)
+    again = sdk.users.find(user_id="sdk-user")
+    assert (again.name, again.custom_attributes) == ("Ada", {"plan": "pro", "seats": 3})
+    lead = sdk.leads.create(role="lead", email="lead@example.org")
+    assert "lead@example.org" in [one.email for one in sdk.leads.all()]
+    return made, lead
+
+
+def events(sdk, made, lead):
+    for number in range(5):
+        sdk.events.create(**event(number=number, metadata=METADATA))
+    sdk.events.create(event_name="asked", created_at=AT, id=lead.id)
+    sdk.events.create(event_name="signed-in", created_at=AT, email="sdk@example.org")
+    found = list(sdk.events.find_all(type="user", user_id="sdk-user", per_page=2))
+    assert [one.event_name for one in found].count("placed-order") == 5
+    assert len(found) == 6
+    # It makes a time of whatever ends in _at.
+    assert [one.created_at.timestamp() for one in found if one.event_name == "placed-order"][0] == AT + 4
+    sdk.post(
+        "/events/summaries",
+        {
+            "user_id": "sdk-user",
+            "event_summaries": {"event_name": "placed-order", "count": 7, "first": AT - 500, "last": AT - 400},
+        },
+    )
+    summary = sdk.get("/events", {"type": "user", "user_id": "sdk-user", "summary": "true"})
+    assert {one["name"]: one["count"] for one in summary["events"]}["placed-order"] == 12
+
+
+def bulk(sdk):
+    items = [event("bulk-user", number, "imported-order") for number in range(3)]
+    job = sdk.events.submit_bulk_job(create_items=[*items, {"event_name": "imported-order"}])
+    assert [task["item_count"] for task in job.tasks] == [4]
+    sdk.events.submit_bulk_job(create_items=[event("bulk-user", 9, "imported-order")], job_id=job.id)
+    feed = sdk.jobs.errors(job.id)
+    assert [item["error"]["code"] for item in feed.items] == ["parameter_not_found"]
+    assert len(list(sdk.events.find_all(type="user", user_id="bulk-user"))) == 4
+
+
+def all_errors(sdk):
+    refused(lambda: client("wrong").events.create(**event()), errors.AuthenticationError)
+    refused(lambda: client("read").events.create(**event()), errors.AuthenticationError)
+    refused(lambda: sdk.users.find(user_id="nobody"), errors.ResourceNotFound)
+    refused(lambda: sdk.events.create(**event(created_at="now")), errors.BadRequestError, 400)
+    refused(lambda: sdk.events.create(event_name="x", created_at=AT), errors.BadRequestError, 400)
+    for number in range(2):
+        sdk.users.create(user_id=f"twin-{number}", email="twins@example.org")
+    refused(lambda: sdk.users.find(email="twins@example.org"), errors.MultipleMatchingUsersError, 409)
+    client("few_names").events.create(**event(name="one"))
+    refused(lambda: client("few_names").events.create(**event(name="two")), errors.UnexpectedError, 422)
+    slow = client("slow")
+    slow.events.create(**event())
+    assert slow.rate_limit_details["limit"] == 2
+    slow.events.create(**event(number=1))
+    refused(
+        lambda: [slow.events.create(**event(number=number)) for number in range(2, 5)], errors.RateLimitExceeded, 429
+    )
+
+
+if __name__ == "__main__":
+    sdk = client()
+    made, lead = people(sdk)
+    events(sdk, made, lead)
+    bulk(sdk)
+    all_errors(sdk)
+    json.dump({"id": made.id, "lead": lead.id}, sys.stdout)

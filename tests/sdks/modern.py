@@ -1,0 +1,120 @@
+"""What python-intercom 4 and 5 do with people and events. Reads where to from the environment; fails by assertion."""
+
+import json
+import os
+import sys
+
+import intercom
+from intercom import Intercom
+from intercom.core.api_error import ApiError
+
+ASKED = json.loads(os.environ["SDK"])
+AT, METADATA = ASKED["at"], ASKED["metadata"]
+
+
+def client(token="admin") -> Intercom:
+    return Intercom(token=ASKED["tokens"][token], base_url=ASKED["url"])
+
+
+def refused(call, status, code, kind=ApiError):
+    """Call what has to be refused; check how the SDK tells it."""
+    try:
+        call()
+    except ApiError as error:
+        assert isinstance(error, kind), f"{type(error).__name__} instead of {kind.__name__}"
+        errors = error.body["errors"] if isinstance(error.body, dict) else [one.dict() for one in error.body.errors]
+        assert (error.status_code, errors[0]["code"]) == (status, code), (error.status_code, errors)
+        return error
+    raise AssertionError(f"not refused with {status}")
+
+
+def event(user_id="sdk-user", number=0, name="placed-order", **more) -> dict:
+    return {"user_id": user_id, "event_name": name, "created_at": AT + number} | more
+
+
+def people(sdk):
+    made = sdk.contacts.create(
+        request={"external_id": "sdk-user", "email": "sdk@example.org", "custom_attributes": {"plan": "pro"}}
+    )
+    assert made.external_id == "sdk-user"
+    changed = sdk.contacts.update(made.id, name="Ada", custom_attributes={"seats": 3})
+    assert (changed.name, changed.custom_attributes) == ("Ada", {"plan": "pro", "seats": 3})
+    assert sdk.contacts.find(made.id).email == "sdk@example.org"
+    if hasattr(sdk.contacts, "show_contact_by_external_id"):
+        assert sdk.contacts.show_contact_by_external_id("sdk-user").id == made.id
+    for number in range(5):
+        sdk.contacts.create(request={"external_id": f"other-{number}"})
+    listed = [contact.external_id for contact in sdk.contacts.list(per_page=2)]
+    assert sorted(listed) == sorted(["sdk-user", *(f"other-{number}" for number in range(5))])
+    found = sdk.contacts.search(query={"field": "email", "operator": "=", "value": "sdk@example.org"})
+    assert [contact.id for contact in found.items] == [made.id]
+    lead = sdk.contacts.create(request={"role": "lead", "email": "lead@example.org"})
+    return made, lead
+
+
+def events(sdk, made, lead):
+    for number in range(5):
+        assert sdk.events.create(request=event(number=number, metadata=METADATA)) is None
+    sdk.events.create(request={"event_name": "asked", "created_at": AT, "id": lead.id})
+    sdk.events.create(request={"event_name": "signed-in", "created_at": AT, "email": "sdk@example.org"})
+    seen, older = [], {}
+    while True:
+        page = sdk.events.list(
+            type="user", user_id="sdk-user", per_page=2, request_options={"additional_query_parameters": older}
+        )
+        page = page.dict()
+        found = page["events"]
+        seen += [one["created_at"] for one in found if one["event_name"] == "placed-order"]
+        following = (page.get("pages") or {}).get("next")
+        if not following:
+            break
+        older = {"before": following.partition("before=")[2].partition("&")[0]}
+    assert seen == [AT + number for number in (4, 3, 2, 1, 0)], seen
+    assert found[-1]["intercom_user_id"] == made.id
+    sdk.events.summaries(
+        user_id="sdk-user",
+        event_summaries={"event_name": "placed-order", "count": 7, "first": AT - 500, "last": AT - 400},
+    )
+    summary = sdk.events.list(type="user", user_id="sdk-user", summary=True).dict()
+    [orders] = [one for one in summary["events"] if one["name"] == "placed-order"]
+    assert orders["count"] == 12
+
+
+def errors(sdk, made):
+    error_classes = intercom.errors
+    refused(
+        lambda: client("wrong").events.create(request=event()), 401, "unauthorized", error_classes.UnauthorizedError
+    )
+    refused(lambda: sdk.contacts.find("f" * 24), 404, "not_found")
+    refused(lambda: sdk.events.create(request=event(created_at="now")), 400, "parameter_invalid")
+    refused(lambda: sdk.events.create(request={"event_name": "x", "created_at": AT, "id": "f" * 24}), 404, "not_found")
+    refused(lambda: client("read").events.create(request=event()), 403, "forbidden")
+    refused(lambda: sdk.contacts.create(request={"external_id": "sdk-user"}), 409, "conflict")
+    for number in range(2):
+        sdk.contacts.create(request={"external_id": f"twin-{number}", "email": "twins@example.org"})
+    refused(
+        lambda: sdk.events.create(request={"event_name": "x", "created_at": AT, "email": "twins@example.org"}),
+        409,
+        "conflict",
+    )
+    client("few_names").events.create(request=event(name="one"))
+    refused(lambda: client("few_names").events.create(request=event(name="two")), 422, "422")
+    slow = client("slow")
+    error = None
+    for number in range(4):
+        try:
+            slow.events.create(request=event(number=number), request_options={"max_retries": 0})
+        except ApiError as caught:
+            error = caught
+    assert error is not None and error.status_code == 429
+    if getattr(error, "headers", None):
+        headers = {name.lower(): value for name, value in error.headers.items()}
+        assert {"x-ratelimit-limit", "x-ratelimit-remaining", "x-ratelimit-reset"} <= headers.keys()
+
+
+if __name__ == "__main__":
+    sdk = client()
+    made, lead = people(sdk)
+    events(sdk, made, lead)
+    errors(sdk, made)
+    json.dump({"id": made.id, "lead": lead.id}, sys.stdout)

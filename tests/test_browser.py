@@ -1,0 +1,333 @@
+"""The whole road by clicking, and every page as a browser sees it: small, dark, strict and accessible."""
+
+import re
+import time
+
+import pytest
+
+from segments.urlstate import decode, encode
+from tests.live import CHROMIUM, Installation, wait_for
+
+pytestmark = [pytest.mark.slow, pytest.mark.browser]
+
+FLAGS = """
+    --headless --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking
+    --disable-component-update --disable-sync
+""".split()
+EMAIL = "sam@example.org"
+
+
+@pytest.fixture(scope="module")
+def shop():
+    """A served installation with demo people, an admin and a worker."""
+    with Installation() as installation:
+        installation.set_up()
+        installation.manage("demo", "--people", "120", "--events", "1500", "--workspace", installation.app_id)
+        installation.password = installation.manage("create_staff", EMAIL)
+        installation.start_web()
+        installation.start_worker()
+        yield installation
+
+
+@pytest.fixture(scope="module")
+def browser():
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def open_page(browser, shop):
+    """Open a logged-in page of this size and scheme; complaints of the console fail the test."""
+    complaints, contexts = [], []
+
+    def make(width=1440, scheme="light"):
+        context = browser.new_context(
+            viewport={"width": width, "height": 900}, color_scheme=scheme, base_url=f"{shop.url}/app/{shop.app_id}/"
+        )
+        contexts.append(context)
+        page = context.new_page()
+        page.on("console", lambda message: complaints.append(message.text) if message.type == "error" else None)
+        page.on("pageerror", lambda error: complaints.append(str(error)))
+        page.goto("/login/")
+        page.get_by_label("Email").fill(EMAIL)
+        page.get_by_label("Password").fill(shop.password)
+        page.get_by_role("button", name="Log in").click()
+        page.wait_for_url("**/people/")
+        return page
+
+    yield make
+    for context in contexts:
+        context.close()
+    assert complaints == []
+
+
+def count(page) -> int:
+    return int(re.search(r"[\d,]+", page.locator("#count").inner_text())[0].replace(",", ""))
+
+
+def test_the_whole_road_by_clicking(open_page, shop):
+    page = open_page()
+    # Find a person by part of their email.
+    assert shop.post_event("grace", email="grace.hopper@example.org", event_name="signed-up") == 202
+    page.get_by_label("Find a person").fill("grace.ho")
+    page.get_by_role("button", name="Find", exact=True).click()
+    page.get_by_role("link", name="grace.hopper@example.org").click()
+    assert page.get_by_role("heading", level=1).inner_text() == "grace.hopper@example.org"
+
+    # Build a filter and watch the count change.
+    page.get_by_role("link", name="People").click()
+    everyone = count(page)
+    page.get_by_role("button", name="+ Event").click()
+    event = page.get_by_role("combobox", name="event")
+    event.fill("placed")
+    page.get_by_role("option", name=re.compile("placed-order")).click()
+    page.wait_for_function("n => !document.querySelector('#count').textContent.includes(n)", arg=f"{everyone} people")
+    ordered = count(page)
+    assert 0 < ordered < everyone
+    page.get_by_label("times", exact=True).fill("3")
+    page.wait_for_function(f"() => !document.querySelector('#count strong').textContent.startsWith('{ordered}')")
+    assert count(page) < ordered
+    page.get_by_role("button", name="+ where").click()
+    page.get_by_label("metadata key").fill("total")
+    page.get_by_label("metadata key").press("Tab")
+    page.get_by_label("operator").select_option("gte")
+    page.get_by_label("value of total").fill("49 usd")
+    page.wait_for_url(re.compile(r"q="))
+    page.wait_for_timeout(1000)
+    rich = page.url
+    assert decode(rich.partition("q=")[2])["conditions"][0]["where"][0]["value"] == {"amount": 4900, "currency": "usd"}
+
+    # Back undoes, forward brings it back.
+    page.get_by_role("button", name="+ Attribute").click()
+    page.get_by_role("combobox", name="attribute", exact=True).fill("plan")
+    page.get_by_role("combobox", name="attribute", exact=True).press("Tab")
+    page.get_by_label("value of plan").fill("pro")
+    page.wait_for_timeout(800)
+    assert page.url != rich
+    page.get_by_label("Remove this condition").last.click()
+    page.wait_for_timeout(400)
+    assert page.url == rich
+
+    # Save the segment.
+    expected = count(page)
+    page.get_by_role("button", name="Save segment").click()
+    page.get_by_label("Name", exact=True).fill("Rich orders")
+    page.get_by_role("dialog").get_by_role("button", name="Save", exact=True).click()
+    page.wait_for_url("**/segments/*/")
+    assert count(page) == expected
+    page.get_by_role("link", name="Segments").click()
+    row = page.get_by_role("row", name=re.compile("Rich orders"))
+    wait_for(lambda: row.inner_text().split("\t")[1].split()[0] == str(expected), 5, "the same count in the list")
+
+    # Make a rule live.
+    page.get_by_role("link", name="Auto messages").click()
+    page.get_by_role("link", name="New message").click()
+    page.get_by_label("Name", exact=True).fill("Thanks")
+    page.get_by_label("someone does").fill("placed-order")
+    page.get_by_label("someone does").press("Tab")
+    page.get_by_label("send it").select_option("every_time")
+    page.get_by_label("Subject").fill("Thanks, {{ contact.name | fallback: 'friend' }}")
+    page.get_by_label("Body").fill("<p>Code {{ event.metadata.code }}</p>")
+    page.get_by_role("button", name="Show the preview").click()
+    page.frame_locator("iframe[name=preview]").get_by_text("Thanks,").wait_for()
+    page.get_by_role("button", name="Make live").click()
+    page.get_by_text("Live: events received from now on count.").wait_for()
+
+    # Post an event, read the delivery.
+    code = f"CODE{time.time_ns()}"
+    assert shop.post_event("grace", metadata={"code": code}) == 202
+    wait_for(lambda: any(code in mail for mail in shop.outbox()), 5, "the message")
+    page.get_by_role("link", name="Deliveries", exact=True).click()
+    page.get_by_role("row", name=re.compile("grace.hopper")).get_by_role("link", name="Thanks").click()
+    assert page.get_by_text("Sent", exact=True).first.is_visible()
+    page.frame_locator("iframe").get_by_text(code).wait_for()
+
+
+def test_an_unfinished_row_leaves_the_table_and_says_so(open_page):
+    page = open_page()
+    before = count(page)
+    page.get_by_role("button", name="+ Event").click()
+    page.keyboard.type("placed-order")
+    page.keyboard.press("Escape")
+    page.get_by_label("when", exact=True).select_option("last_days")
+    page.get_by_label("days", exact=True).fill("0")
+    page.wait_for_timeout(600)
+    assert page.locator(".condition.unfinished").count() == 1
+    assert page.get_by_role("button", name="Save segment").is_disabled()
+    assert page.get_by_label("days", exact=True).input_value() == "0"
+    page.get_by_label("days", exact=True).fill("36501")
+    page.get_by_role("alert").filter(has_text="36,500").wait_for()
+    assert count(page) <= before
+
+
+def test_typing_is_never_redrawn_and_leaves_one_settled_count(open_page):
+    page = open_page()
+    asked = []
+    page.on("request", lambda request: asked.append(request.url) if "/people/?q=" in request.url else None)
+    page.get_by_role("button", name="+ Attribute").click()
+    page.keyboard.type("email")
+    page.keyboard.press("Escape")
+    page.keyboard.press("Tab")
+    page.get_by_label("operator").select_option("contains")
+    value = page.get_by_label("value of email")
+    value.press_sequentially("@example.com", delay=20)
+    assert value.input_value() == "@example.com"
+    page.wait_for_timeout(700)
+    assert count(page) >= 120
+    assert len(asked) <= 3
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_the_light_turns_green_with_the_first_event(open_page, shop, scheme):
+    app_id, token = new_workspace(shop, scheme)
+    page = open_page(390, scheme)
+    page.goto(f"/app/{app_id}/people/")
+    page.get_by_role("link", name="Watch it arrive").click()
+    light = page.get_by_role("status")
+    assert light.inner_text() == "Waiting for the first event"
+    assert faults_of(page) == []
+    assert shop.post_event("ada", token=token) == 202
+    page.get_by_role("region", name="Events").get_by_role("link", name="ada@example.org").wait_for(timeout=2000)
+    assert light.inner_text() == "First event received"
+    page.get_by_role("region", name="API requests").get_by_text("person created").wait_for(timeout=3000)
+    assert faults_of(page) == []
+
+
+def test_the_live_lists_follow_and_hold_still_under_a_reader(open_page, shop):
+    app_id, token = new_workspace(shop, "Followed")
+    assert shop.post_event("opened", token=token) == 202
+    page = open_page()
+    page.goto(f"/app/{app_id}/events/live/")
+    events, light = page.get_by_role("region", name="Events"), page.get_by_role("status")
+    requests = page.get_by_role("region", name="API requests")
+
+    def post(user_id):
+        assert shop.post_event(user_id, token=token) == 202
+
+    # What is opened stays open and in its place; closed again, the list goes on.
+    requests.locator("summary").first.wait_for()
+    requests.locator("summary").first.click()
+    requests.get_by_text("opened@example.org").wait_for()
+    post("while-open")
+    events.get_by_role("link", name="while-open@example.org").wait_for(timeout=2000)
+    light.get_by_text("New rows wait while you read").wait_for()
+    assert requests.get_by_text("opened@example.org").is_visible()
+    requests.locator("summary").first.click()
+    page.get_by_role("heading", name="Live").click()
+    page.wait_for_function("() => document.querySelectorAll('.asked details').length > 1")
+    light.get_by_text("Live", exact=True).wait_for()
+
+    # Who has the focus in a list keeps it.
+    link = events.get_by_role("link", name="while-open@example.org")
+    link.focus()
+    post("while-focused")
+    light.get_by_text("New rows wait while you read").wait_for()
+    assert link.evaluate("link => link === document.activeElement")
+    page.get_by_role("heading", name="Live").click()
+    link.evaluate("link => link.blur()")
+    events.get_by_role("link", name="while-focused@example.org").wait_for(timeout=2000)
+
+    # Paused, it asks nothing.
+    page.get_by_role("button", name="Pause").click()
+    assert light.inner_text() == "Paused"
+    asked = []
+    page.on("request", lambda request: asked.append(request.url))
+    post("while-paused")
+    page.wait_for_timeout(2500)
+    assert asked == []
+    page.get_by_role("button", name="Go on").click()
+    events.get_by_role("link", name="while-paused@example.org").wait_for(timeout=2000)
+    assert light.inner_text() == "Live"
+
+    # Nor does it when nobody sees it.
+    page.evaluate("Object.defineProperty(document, 'hidden', { value: true, configurable: true })")
+    page.wait_for_timeout(500)
+    asked.clear()
+    page.wait_for_timeout(2500)
+    assert asked == []
+    page.evaluate("delete document.hidden")
+
+    # A filter is in the address, and the list goes on with it.
+    page.get_by_label("Show").select_option("refused")
+    page.wait_for_url(re.compile("show=refused"))
+    assert shop.post_event("refused", created_at=1, token=token) == 202
+    assert shop.post_event("refused", created_at=None, token=token) == 400
+    requests.get_by_text("created_at is missing").wait_for(timeout=3500)
+    assert requests.locator("summary").count() == 1
+
+    # Back takes it away again, and everything goes on.
+    page.go_back()
+    requests.locator("summary").nth(1).wait_for()
+    page.get_by_role("button", name="Pause").click()
+    assert light.inner_text() == "Paused"
+    page.get_by_role("button", name="Go on").click()
+    post("after-back")
+    events.get_by_role("link", name="after-back@example.org").wait_for(timeout=2000)
+
+
+def new_workspace(shop, name) -> tuple[str, str]:
+    """Make another workspace of the same staff; return its app_id and a token's secret."""
+    app_id = shop.manage("create_workspace", name)
+    shop.python(f"""
+from eventsapp.models import Membership, Workspace
+from django.contrib.auth import get_user_model
+user = get_user_model().objects.get(email={EMAIL!r})
+Membership.objects.create(user=user, workspace=Workspace.objects.get(app_id={app_id!r}), role="viewer")
+""")
+    return app_id, shop.manage("create_token", "--name", "app", "--workspace", app_id)
+
+
+PAGES = (
+    "people/",
+    "people/?search=a",
+    "segments/",
+    "events/",
+    "events/live/",
+    "messages/",
+    "messages/new/",
+    "deliveries/",
+    "settings/",
+    "/docs/api/",
+)
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [1440, 390])
+def test_every_page_fits_and_is_accessible(open_page, width, scheme):
+    page = open_page(width, scheme)
+    addresses = [*PAGES]
+    page.goto("people/?search=a")
+    addresses.append(page.locator("tbody a").first.get_attribute("href"))
+    addresses.append("people/?q=" + _builder_with_every_row())
+    for address in addresses:
+        page.goto(address)
+        # The live page never falls silent.
+        page.wait_for_load_state("load" if "live" in address else "networkidle")
+        assert page.evaluate("document.documentElement.scrollWidth") == width, address
+        assert faults_of(page) == [], address
+
+
+def faults_of(page) -> list[str]:
+    """What axe has to say about a page."""
+    from axe_playwright_python.sync_playwright import Axe
+
+    results = Axe().run(
+        page, options={"runOnly": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]}
+    )
+    return [f"{v['id']}: {v['nodes'][0]['html'][:150]}" for v in results.response["violations"]]
+
+
+def _builder_with_every_row() -> str:
+    total = {"key": "total", "op": "gte", "value": {"amount": 4900, "currency": "usd"}}
+    conditions = [
+        {"kind": "event", "event": "placed-order", "did": True, "count": {"op": "gte", "value": 2}, "where": [total]},
+        {"kind": "event", "event": "invited-friend", "did": False, "within": {"last_days": 90}},
+        {"kind": "event_time", "event": "opened-app", "occurrence": "last", "op": "less_than_days_ago", "value": 30},
+        {"kind": "attribute", "field": "custom_attributes.plan", "op": "in", "value": ["pro", "team"]},
+        {"match": "any", "conditions": [{"kind": "attribute", "field": "email", "op": "known"}]},
+    ]
+    return encode({"version": 1, "match": "all", "conditions": conditions})

@@ -1,0 +1,84 @@
+"""POST /contacts, GET and PUT /contacts/{id}: names, emails and custom attributes for people."""
+
+import pytest
+
+from eventsapp.models import Contact
+
+pytestmark = pytest.mark.django_db
+
+
+def test_a_contact_is_made_and_read_back(api):
+    made = api.post(
+        "/contacts",
+        {
+            "external_id": "25",
+            "email": "joe@example.com",
+            "name": "Joe",
+            "signed_up_at": 1734537437,
+            "custom_attributes": {"plan": "Pro", "seats": 3, "trial": False},
+        },
+    )
+    assert made.status_code == 200
+    body = made.json()
+    assert body["type"] == "contact"
+    assert len(body["id"]) == 24
+    assert body["role"] == "user"
+    assert body["custom_attributes"] == {"plan": "Pro", "seats": 3, "trial": False}
+    assert body["tags"]["url"] == f"/contacts/{body['id']}/tags"
+    assert api.get(f"/contacts/{body['id']}").json() == body
+    assert Contact.objects.get().terms == {"plan": "pro", "seats": 3, "trial": False}
+
+
+def test_the_same_person_again_is_a_conflict_that_names_the_first(api):
+    first = api.post("/contacts", {"external_id": "25", "email": "joe@example.com"}).json()
+    again = api.post("/contacts", {"external_id": "25"})
+    assert again.status_code == 409
+    assert f"id={first['id']}" in again.json()["errors"][0]["message"]
+    assert api.post("/contacts", {"email": "JOE@example.com"}).status_code == 409
+    assert api.post("/contacts", {"external_id": "26", "email": "joe@example.com"}).status_code == 200
+
+
+def test_a_change_merges_custom_attributes_and_null_takes_one_away(api):
+    made = api.post("/contacts", {"external_id": "25", "custom_attributes": {"plan": "pro", "seats": 3}}).json()
+    path = f"/contacts/{made['id']}"
+    changed = api.put(path, {"name": "Ada", "custom_attributes": {"seats": None, "city": "Åre"}}).json()
+    assert changed["name"] == "Ada"
+    assert changed["custom_attributes"] == {"plan": "pro", "city": "Åre"}
+    assert api.get(path).json()["external_id"] == "25"
+
+
+def test_a_change_to_a_taken_user_id_is_a_conflict(api):
+    api.post("/contacts", {"external_id": "1"})
+    second = api.post("/contacts", {"external_id": "2"}).json()
+    assert api.put(f"/contacts/{second['id']}", {"external_id": "1"}).status_code == 409
+
+
+@pytest.mark.parametrize(
+    ("fields", "field"),
+    [
+        ({}, "email"),
+        ({"email": "nobody"}, "email"),
+        ({"email": 7}, "email"),
+        ({"role": "admin"}, "role"),
+        ({"external_id": "1", "signed_up_at": "now"}, "signed_up_at"),
+        ({"external_id": "1", "signed_up_at": 1734537437000}, "signed_up_at"),
+        ({"external_id": "1", "custom_attributes": {"a": {"b": 1}}}, "custom_attributes.a"),
+        ({"external_id": "1", "custom_attributes": {"a": "x" * 256}}, "custom_attributes.a"),
+        ({"external_id": "1", "custom_attributes": []}, "custom_attributes"),
+        ({"external_id": "1", "name": "a\0"}, "name"),
+        ({"external_id": "1", "signed_up_at": "1734537437"}, "signed_up_at"),
+        ({"external_id": "1", "unsubscribed_from_emails": 0}, "unsubscribed_from_emails"),
+        ({"external_id": "1", "user_id": {}}, "user_id"),
+    ],
+    ids=str,
+)
+def test_a_wrong_field_is_named(api, fields, field):
+    response = api.post("/contacts", fields)
+    assert response.status_code == 400
+    assert [fault["field"] for fault in response.json()["errors"]] == [field]
+    assert not Contact.objects.exists()
+
+
+@pytest.mark.parametrize("contact_id", ["f" * 24, "1", "x" * 24, "0" * 8 + "f" * 16])
+def test_an_unknown_id_is_404(api, contact_id):
+    assert api.get(f"/contacts/{contact_id}").status_code == 404

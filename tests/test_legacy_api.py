@@ -1,0 +1,162 @@
+"""What SDKs of Intercom's API 1.x call: users, and bulk jobs of events."""
+
+from datetime import timedelta
+
+import pytest
+from django.utils import timezone
+
+from eventsapp.models import ApiToken, BulkJob, Contact, Event, EventType, Workspace
+
+pytestmark = pytest.mark.django_db
+
+
+def item(**event):
+    data = {"event_name": "placed-order", "created_at": 1_760_000_000, "user_id": "25"} | event
+    return {"method": "post", "data_type": "event", "data": data}
+
+
+# Users ---------------------------------------------------------------------------------------------------------------
+
+
+def test_a_user_is_made_then_changed_by_the_same_call(api):
+    made = api.post("/users/", {"user_id": 25, "email": "Joe@example.com", "custom_attributes": {"plan": "pro"}})
+    assert made.status_code == 200
+    changed = api.post("/users", {"user_id": "25", "name": "Joe", "custom_attributes": {"seats": 3}}).json()
+    assert changed["id"] == made.json()["id"]
+    assert changed["type"] == "user"
+    assert changed["email"] == "Joe@example.com"
+    assert changed["custom_attributes"] == {"plan": "pro", "seats": 3}
+    assert Contact.objects.count() == 1
+
+
+def test_what_was_read_can_be_sent_back_as_it_is(api):
+    made = api.post("/users", {"email": "joe@example.com", "signed_up_at": 1_700_000_000}).json()
+    assert api.post("/users", made | {"name": "Joe"}).json() == made | {
+        "name": "Joe",
+        "updated_at": Contact.objects.get().updated_at,
+    }
+
+
+@pytest.mark.parametrize(
+    "named", [{"id": None}, {"user_id": "25"}, {"email": "JOE@example.com"}], ids=["id", "user_id", "email"]
+)
+def test_a_user_is_found_by_id_user_id_or_email(api, named):
+    made = api.post("/users", {"user_id": "25", "email": "joe@example.com"}).json()
+    named = {key: value or made["id"] for key, value in named.items()}
+    assert api.post("/users", named | {"name": "Joe"}).json()["id"] == made["id"]
+    query = "&".join(f"{key}={value}" for key, value in named.items() if key != "id")
+    path = f"/users?{query}" if query else f"/users/{made['id']}"
+    assert api.get(path).json()["name"] == "Joe"
+
+
+def test_a_new_user_id_with_a_known_email_is_that_person(api):
+    first = api.post("/users", {"email": "joe@example.com"}).json()
+    assert api.post("/users", {"user_id": "25", "email": "joe@example.com"}).json()["id"] == first["id"]
+
+
+def test_last_request_is_set_or_is_now(api):
+    assert (
+        api.post("/users", {"user_id": "1", "last_request_at": 1_700_000_000}).json()["last_request_at"]
+        == 1_700_000_000
+    )
+    now = int(timezone.now().timestamp())
+    assert api.post("/users", {"user_id": "1", "update_last_request_at": True}).json()["last_request_at"] >= now
+
+
+@pytest.mark.parametrize(
+    ("body", "status", "field"),
+    [
+        ({}, 400, "user_id"),
+        ([], 400, "body"),
+        ({"id": "f" * 24}, 404, "id"),
+        ({"id": 7}, 400, "id"),
+        ({"user_id": "1", "email": "nobody"}, 400, "email"),
+        ({"user_id": "1", "custom_attributes": {"a": {}}}, 400, "custom_attributes.a"),
+        ({"email": "shared@example.com"}, 409, "email"),
+    ],
+)
+def test_what_is_wrong_with_a_user_is_told(api, body, status, field):
+    for user_id in "78":
+        api.post("/contacts", {"external_id": user_id, "email": "shared@example.com"})
+    response = api.post("/users", body)
+    assert (response.status_code, response.json()["errors"][0]["field"]) == (status, field)
+
+
+def test_nobody_is_404_and_a_shared_email_is_409(api):
+    for user_id in "78":
+        api.post("/contacts", {"external_id": user_id, "email": "shared@example.com"})
+    assert api.get("/users?user_id=9").status_code == 404
+    assert api.get("/users?email=shared@example.com").status_code == 409
+    assert api.get(f"/users/{'f' * 24}").status_code == 404
+
+
+# Jobs ----------------------------------------------------------------------------------------------------------------
+
+
+def test_a_job_stores_its_items_and_tells_which_failed(api):
+    items = [item(), item(created_at="now"), item(), {"method": "delete", "data_type": "event", "data": {}}, 7]
+    job = api.post("/bulk/events", {"items": items}).json()
+    assert Event.objects.count() == 1
+    assert job["type"] == "job"
+    assert job["state"] == "completed_with_errors"
+    assert [task["item_count"] for task in job["tasks"]] == [5]
+    assert api.get(job["links"]["self"].partition("8000")[2]).json() == job
+    failed = api.get(f"/jobs/{job['id']}/error").json()["items"]
+    assert [one["error"]["field"] for one in failed] == ["created_at", "method", "items"]
+    assert failed[0]["data"]["created_at"] == "now"
+
+
+def test_items_are_appended_to_a_job_that_is_open(api, shop):
+    job = api.post("/bulk/events/", {"items": [item()]}).json()
+    again = api.post("/bulk/events", {"items": [item(created_at=1_760_000_001)], "job": {"id": job["id"]}}).json()
+    assert again["id"] == job["id"]
+    assert len(api.post(f"/jobs/{job['id']}", {"items": [item(user_id="26")]}).json()["tasks"]) == 3
+    assert Event.objects.count() == 3
+    BulkJob.objects.update(closing_at=timezone.now() - timedelta(seconds=1))
+    closed = api.post("/bulk/events", {"items": [item()], "job": {"id": job["id"]}})
+    assert (closed.status_code, closed.json()["errors"][0]["code"]) == (400, "job_closed")
+
+
+def test_a_job_is_its_workspaces_own(api, client, other_shop):
+    job = api.post("/bulk/events", {"items": [item()]}).json()
+    api.token = ApiToken.make(workspace=other_shop, name="other")[1]
+    for path in (f"/jobs/{job['id']}", f"/jobs/{job['id']}/error", "/jobs/job_none"):
+        assert api.get(path).status_code == 404
+    assert api.post("/bulk/events", {"items": [item()], "job": {"id": job["id"]}}).status_code == 404
+
+
+@pytest.mark.parametrize("body", [{}, [], {"items": []}, {"items": {}}, {"items": [1], "job": "x"}])
+def test_what_is_no_job_is_a_400(api, body):
+    assert api.post("/bulk/events", body).status_code == 400
+
+
+def test_an_item_that_no_database_takes_is_kept_as_a_fault(api):
+    job = api.post(
+        "/bulk/events", {"items": [item(metadata={"a": "\0"}), item(created_at=10**30, metadata={"\0": 1})]}
+    ).json()
+    kept = api.get(f"/jobs/{job['id']}/error").json()["items"]
+    assert kept[0]["data"]["metadata"] == {"a": "\0"}
+    assert kept[1]["data"]["created_at"] == 1e30
+
+
+# A limit of names ----------------------------------------------------------------------------------------------------
+
+
+def test_a_workspace_may_limit_its_event_names(api, shop):
+    Workspace.objects.filter(pk=shop.pk).update(event_name_limit=2)
+    batch = [item(event_name=name)["data"] for name in ("a", "b", "c", "a.b")]
+    results = api.post("/events/batch", batch).json()["results"]
+    assert [result["status"] for result in results] == [202, 202, 422, 422]
+    refused = api.post("/events", item(event_name="d", user_id="new")["data"])
+    assert refused.status_code == 422
+    assert refused.json()["errors"][0] | {"field": None} == {
+        "code": "422",
+        "message": "Cannot have more than 2 active event names",
+        "field": None,
+    }
+    assert api.post("/events", item(event_name="A", created_at=1)["data"]).status_code == 202
+    assert not Contact.objects.filter(external_id="new").exists()
+    totals = {"user_id": "25", "event_summaries": {"event_name": "e", "count": 1, "first": 1, "last": 1}}
+    assert api.post("/events/summaries", totals).status_code == 422
+    EventType.objects.filter(name="a").update(archived_at=timezone.now())
+    assert api.post("/events", item(event_name="d")["data"]).status_code == 202

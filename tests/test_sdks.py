@@ -1,0 +1,127 @@
+"""Intercom's own SDKs, each in an environment of its own, against a live server: only the base URL is changed."""
+
+import json
+import os
+import shutil
+import subprocess
+import venv
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+
+from tests.live import ROOT, Installation, database, postgres_url
+
+pytestmark = pytest.mark.sdks
+HERE, ENVIRONMENTS = Path(__file__).parent / "sdks", ROOT / ".venv-sdks"
+AT = 1_760_000_000
+METADATA = {
+    "text": "Ünïcode",
+    "number": 3.67,
+    "boolean": True,
+    "order_date": 1759990000,
+    "article": "https://example.org/a.html",
+    "order": {"url": "https://example.org/o", "value": "3434"},
+    "price": {"amount": 2999, "currency": "usd"},
+    "stripe_invoice": "inv_3434",
+    "image": "https://example.org/a.png",
+    "nested": {"a": [1, {"b": None}]},
+}
+# Which script drives which SDK, and what that SDK lacks.
+SDKS = {
+    "python5": ("modern.py", {}),
+    "python4": ("modern.py", {}),
+    "python3": ("legacy.py", {}),
+    "node7": ("modern.cjs", {}),
+    "node6": ("modern.cjs", {"follow_urls": True}),
+}
+
+
+@pytest.fixture(scope="module", params=["sqlite", "postgresql"])
+def installation(request):
+    with ExitStack() as stack:
+        environment = {}
+        if request.param == "postgresql":
+            if not postgres_url():
+                skip_or_fail("no PostgreSQL server answers (set POSTGRES_URL)")
+            environment["DATABASE_URL"] = stack.enter_context(database())
+        yield stack.enter_context(Installation(**environment)).set_up()
+
+
+@pytest.fixture
+def tokens(installation):
+    """Tokens of new workspaces: one for all, one that only reads, one that may ask little, one with few names."""
+
+    def workspace(name, **fields):
+        app_id = installation.manage("create_workspace", name)
+        installation.python(
+            f"from eventsapp.models import Workspace; Workspace.objects.filter(app_id={app_id!r}).update(**{fields or {'name': name}!r})"
+        )
+        return app_id
+
+    def token(app_id, scope):
+        return installation.manage("create_token", "--name", "sdk", "--workspace", app_id, "--scope", scope)
+
+    shop = workspace("SDK")
+    return {
+        "admin": token(shop, "admin"),
+        "read": token(shop, "read"),
+        "slow": token(workspace("Slow", rate_limit=2), "admin"),
+        "few_names": token(workspace("Few names", event_name_limit=1), "admin"),
+        "wrong": "ev_nobody",
+    }
+
+
+def skip_or_fail(reason):
+    if os.environ.get("EVENTSAPP_REQUIRE_SERVICES") == "1":
+        pytest.fail(reason)
+    pytest.skip(reason)
+
+
+def command_of(sdk: str, script: str) -> list[str]:
+    """Make the SDK's environment, exactly as its files pin it; return the command that runs a script in it."""
+    pinned, folder = HERE / sdk, ENVIRONMENTS / sdk
+    folder.mkdir(parents=True, exist_ok=True)
+    if sdk.startswith("python"):
+        interpreter = folder / "bin" / "python"
+        if not interpreter.exists():
+            venv.create(folder, with_pip=True)
+        install = [interpreter, "-m", "pip", "install", "-q", "-r", pinned / "requirements.txt"]
+        run = [str(interpreter), script]
+    else:
+        if not shutil.which("npm"):
+            skip_or_fail("npm is not installed")
+        for file in ("package.json", "package-lock.json"):
+            shutil.copy(pinned / file, folder)
+        install, run = ["npm", "ci", "--silent", "--no-audit", "--no-fund"], ["node", script]
+    done = subprocess.run(install, cwd=folder, capture_output=True, text=True, timeout=300)
+    if done.returncode:
+        skip_or_fail(f"{sdk} could not be installed: {done.stderr[-500:]}")
+    return run
+
+
+@pytest.mark.parametrize("sdk", SDKS)
+def test_the_sdk_works_unmodified(installation, tokens, sdk):
+    script, lacks = SDKS[sdk]
+    command = command_of(sdk, str(HERE / script))
+    if installation.health() is None:
+        installation.start_web()
+    asked = {"url": installation.url, "tokens": tokens, "at": AT, "metadata": METADATA}
+    asked |= {"environment": str(ENVIRONMENTS / sdk)} | lacks
+    environment = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}
+    done = subprocess.run(
+        command, env=environment | {"SDK": json.dumps(asked)}, capture_output=True, text=True, timeout=120
+    )
+    assert done.returncode == 0, done.stderr
+    made = json.loads(done.stdout)
+    status, body = installation.request(
+        "GET", f"/events?type=user&intercom_user_id={made['id']}", token=tokens["admin"]
+    )
+    listed = json.loads(body)["events"]
+    orders = [event for event in listed if event["event_name"] == "placed-order"]
+    assert status == 200
+    assert [order["created_at"] for order in orders] == [AT + number for number in (4, 3, 2, 1, 0)]
+    assert all(order["metadata"] == METADATA for order in orders)
+    assert {event["email"] for event in listed} == {"sdk@example.org"}
+    body = installation.request("GET", f"/events?type=lead&intercom_user_id={made['lead']}", token=tokens["admin"])[1]
+    assert [event["event_name"] for event in json.loads(body)["events"]] == ["asked"]

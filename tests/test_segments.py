@@ -1,0 +1,406 @@
+"""Who matches: the table of questions, their complements, and what a wrong definition is told."""
+
+import json
+import time
+from datetime import UTC, datetime, timedelta
+from zoneinfo import ZoneInfo
+
+import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from eventsapp.incoming import read_event
+from eventsapp.ingest import ingest
+from eventsapp.models import Contact, EventSummary, EventType, Workspace
+from segments.days import Clock
+from segments.definition import Invalid, parse
+from segments.engine import answer, one_moment
+from segments.urlstate import decode, encode
+
+pytestmark = pytest.mark.django_db
+DAY = 86400
+
+
+def did(event="placed-order", **parts):
+    return {"kind": "event", "event": event, "did": True} | parts
+
+
+def never(event="placed-order", **parts):
+    return did(event, **parts) | {"did": False}
+
+
+def where(key, op, *value):
+    return [{"key": key, "op": op} | ({"value": value[0]} if value else {})]
+
+
+def attribute(field, op, *value):
+    return {"kind": "attribute", "field": field, "op": op} | ({"value": value[0]} if value else {})
+
+
+def usd(amount):
+    return {"amount": amount, "currency": "usd"}
+
+
+@pytest.fixture
+def town(shop, person, does):
+    """Ada orders often, Björn once long ago, Cem never; Zed is archived, Vic a visitor, and another shop has a twin."""
+    ada = person(
+        "ada", name="Ada Øster", email="ada@example.org", plan="Pro", seats=5, signed_up_at=int(time.time()) - 40 * DAY
+    )
+    bjorn = person("björn", name="BJÖRN", plan="free", seats=1, trial=True, renewal_at=int(time.time()) - 3 * DAY)
+    person("cem", email="cem@example.com")
+    zed = person("zed", plan="pro", archived_at=1)
+    vic = person("vic", role="visitor")
+    does(ada, "placed-order", days_ago=1, metadata={"total": usd(4900), "item": "Lamp", "n": 3, "gift": True})
+    does(
+        ada,
+        "placed-order",
+        days_ago=5,
+        metadata={"total": {"amount": 100, "currency": "eur"}, "item": "ÉTUI", "n": 3.5},
+    )
+    does(ada, "placed-order", days_ago=45, metadata={"due_date": int(time.time()) - 45 * DAY, "item": "pen"})
+    does(bjorn, "placed-order", days_ago=200, metadata={"item": 3, "n": "3", "gift": "true", "nested": {"a": 1}})
+    does(bjorn, "opened-app", days_ago=2)
+    for hidden in (zed, vic):
+        does(hidden, "placed-order", metadata={"item": "lamp"})
+    return shop
+
+
+def who(workspace, *conditions, match="all", among=None):
+    with one_moment() as now:
+        definition = parse(workspace, {"version": 1, "match": match, "conditions": list(conditions)})
+        ids = answer(definition, now, among=among).ids
+    return " ".join(sorted(Contact.objects.filter(pk__in=list(ids)).values_list("external_id", flat=True)))
+
+
+TABLE = [
+    (did(), "ada björn"),
+    (never(), "cem"),
+    (did(count={"op": "gte", "value": 3}), "ada"),
+    (did(count={"op": "eq", "value": 1}), "björn"),
+    (did(count={"op": "ne", "value": 3}), "björn"),
+    (did(count={"op": "lt", "value": 3}), "björn"),
+    (did(count={"op": "lte", "value": 3}), "ada björn"),
+    (did(count={"op": "gt", "value": 3}), ""),
+    (did(count={"op": "between", "value": [2, 3]}), "ada"),
+    (did(within={"last_days": 30}), "ada"),
+    (did(within={"last_days": 30}, count={"op": "eq", "value": 2}), "ada"),
+    (did(within={"last_days": 30}, count={"op": "ne", "value": 2}), ""),
+    (never(within={"last_days": 30}), "björn cem"),
+    (did("Opened.App"), "björn"),
+    (did("not-seen-yet"), ""),
+    (never("not-seen-yet"), "ada björn cem"),
+    (did(where=where("item", "is", "lamp")), "ada"),
+    (did(where=where("item", "is", "étui")), "ada"),
+    (did(where=where("item", "is", "e\u0301tui")), "ada"),
+    (did(where=where("item", "is_not", "lamp")), "ada björn"),
+    (did(where=where("item", "contains", "AM")), "ada"),
+    (did(where=where("item", "not_contains", "am"), count={"op": "eq", "value": 2}), "ada"),
+    (did(where=where("item", "starts_with", "la")), "ada"),
+    (did(where=where("item", "ends_with", "MP")), "ada"),
+    (did(where=where("item", "in", ["Pen", "x"])), "ada"),
+    (did(where=where("item", "not_in", ["pen", "lamp", "étui"])), "björn"),
+    (did(where=where("item", "known")), "ada björn"),
+    (did(where=where("nested", "known")), "björn"),
+    (did(where=where("gift", "unknown")), "ada"),
+    (did(where=where("n", "eq", 3)), "ada"),
+    (did(where=where("n", "gte", 3.5)), "ada"),
+    (did(where=where("n", "between", [3.4, 3.6])), "ada"),
+    (did(where=where("n", "ne", 3), count={"op": "eq", "value": 1}), "björn"),
+    (did(where=where("gift", "is_true")), "ada"),
+    (did(where=where("gift", "is_false")), ""),
+    (did(where=where("total", "gte", usd(4900))), "ada"),
+    (did(where=where("total", "lt", usd(4900))), ""),
+    (did(where=where("total", "between", [usd(1), usd(5000)])), "ada"),
+    (did(where=where("total", "gt", 5)), ""),
+    (did(where=where("due_date", "more_than_days_ago", 40)), "ada"),
+    (did(where=where("due_date", "unknown")), "ada björn"),
+    (did(where=[*where("item", "is", "lamp"), *where("n", "eq", 3)]), "ada"),
+    (did(where=[*where("item", "is", "lamp"), *where("n", "eq", 3.5)]), ""),
+    ({"kind": "event_time", "event": "placed-order", "occurrence": "last", "op": "less_than_days_ago", "value": 2}, "ada"),
+    ({"kind": "event_time", "event": "placed-order", "occurrence": "first", "op": "more_than_days_ago", "value": 40}, "ada björn"),
+    ({"kind": "event_time", "event": "opened-app", "occurrence": "last", "op": "known"}, "björn"),
+    ({"kind": "event_time", "event": "opened-app", "occurrence": "last", "op": "unknown"}, "ada cem"),
+    ({"kind": "event_time", "event": "opened-app", "occurrence": "last", "op": "exactly_days_ago", "value": 2}, "björn"),
+    (attribute("custom_attributes.plan", "is", "PRO"), "ada"),
+    (attribute("custom_attributes.plan", "is_not", "pro"), "björn cem"),
+    (attribute("custom_attributes.plan", "unknown"), "cem"),
+    (attribute("custom_attributes.seats", "gt", 1), "ada"),
+    (attribute("custom_attributes.seats", "ne", 5), "björn cem"),
+    (attribute("custom_attributes.trial", "is_true"), "björn"),
+    (attribute("custom_attributes.renewal_at", "less_than_days_ago", 4), "björn"),
+    (attribute("email", "ends_with", "example.ORG"), "ada"),
+    (attribute("email", "unknown"), "björn"),
+    (attribute("name", "is", "björn"), "björn"),
+    (attribute("name", "contains", "øST"), "ada"),
+    (attribute("user_id", "starts_with", "c"), "cem"),
+    (attribute("signed_up_at", "more_than_days_ago", 39), "ada"),
+    (attribute("signed_up_at", "unknown"), "björn cem"),
+    ({"match": "any", "conditions": [never(), attribute("custom_attributes.plan", "is", "pro")]}, "ada cem"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("condition", "expected"), TABLE, ids=lambda value: json.dumps(value)[:90])
+def test_a_condition_finds(town, condition, expected):
+    assert who(town, condition) == expected
+    # One by one they are the same people.
+    ids = list(Contact.objects.filter(workspace=town).values_list("pk", flat=True))
+    assert " ".join(sorted(filter(None, (who(town, condition, among=[pk]) for pk in ids)))) == expected
+
+
+def test_all_and_any_join(town):
+    pro, ordered = attribute("custom_attributes.plan", "is", "free"), did()
+    assert who(town, pro, ordered) == "björn"
+    assert who(town, pro, ordered, match="any") == "ada björn"
+    assert who(town) == "ada björn cem"
+
+
+def test_imported_totals_count_where_no_window_and_no_metadata_is_asked(town):
+    cem = Contact.objects.get(external_id="cem")
+    type = EventType.objects.get(name="placed-order")
+    EventSummary.objects.create(
+        contact=cem, type=type, imported_count=4, imported_first_at=1_500_000_000, imported_last_at=1_600_000_000
+    )
+    assert who(town, did(count={"op": "eq", "value": 4})) == "cem"
+    assert who(town, did(within={"last_days": 36_500})) == "ada björn"
+    last = {"kind": "event_time", "event": "placed-order", "occurrence": "last", "op": "before", "value": "2020-12-01"}
+    assert who(town, last) == "cem"
+
+
+def test_another_workspace_is_never_seen(town, other_shop, person, does):
+    twin = person("twin", workspace=other_shop, plan="pro")
+    does(twin, "placed-order", times=5)
+    for condition, expected in TABLE:
+        assert "twin" not in who(town, condition).split(), condition
+        assert set(who(other_shop, condition).split()) <= {"twin"}, (condition, expected)
+
+
+def test_days_are_those_of_the_workspace():
+    # 25 October 2026 has 25 hours in Berlin.
+    clock = Clock(int(datetime(2026, 10, 26, 12, tzinfo=UTC).timestamp()), ZoneInfo("Europe/Berlin"))
+    span = clock.compared("exactly_days_ago", 1)
+    assert span.high - span.low == 25 * 3600
+    assert datetime.fromtimestamp(span.low, UTC) == datetime(2026, 10, 24, 22, tzinfo=UTC)
+    assert clock.compared("less_than_days_ago", 2).low == clock.now - 2 * DAY + 1
+    assert clock.compared("more_than_days_ago", 2).high == clock.now - 2 * DAY
+    on = datetime(2026, 10, 25).date()
+    assert clock.compared("before", on).high == clock.compared("on", on).low
+    assert clock.compared("after", on).low == clock.compared("on", on).high
+    assert clock.compared("between", (on, on + timedelta(days=1))).low == clock.compared("on", on).low
+
+
+WRONG = [
+    ([], "definition"),
+    ({"version": 2, "conditions": [did()]}, "version"),
+    ({"match": "some", "conditions": [did()]}, "match"),
+    ({"conditions": {}}, "conditions"),
+    ({"conditions": [7]}, "conditions[0]"),
+    ({"conditions": [{"kind": "hobby"}]}, "conditions[0].kind"),
+    ({"conditions": [did(""), did()]}, "conditions[0].event"),
+    ({"conditions": [did(count={"op": "gte", "value": 0})]}, "conditions[0].count.value"),
+    ({"conditions": [did(count={"op": "lt", "value": 1})]}, "conditions[0].count.value"),
+    ({"conditions": [did(count={"op": "between", "value": [3, 2]})]}, "conditions[0].count.value"),
+    ({"conditions": [never(count={"op": "gte", "value": 2})]}, "conditions[0].count"),
+    ({"conditions": [did(within={})]}, "conditions[0].within"),
+    ({"conditions": [did(within={"last_days": 0})]}, "conditions[0].within.last_days"),
+    ({"conditions": [did(within={"since": "2026-02-30"})]}, "conditions[0].within.since"),
+    ({"conditions": [did(within={"since": "2026-02-02", "until": "2026-02-01"})]}, "conditions[0].within.since"),
+    ({"conditions": [did(where=[])]}, "conditions[0].where"),
+    ({"conditions": [did(where=where("a", "is", ""))]}, "conditions[0].where[0].value"),
+    ({"conditions": [did(where=where("a", "is", 5))]}, "conditions[0].where[0].value"),
+    ({"conditions": [did(where=where("a", "gt", "5"))]}, "conditions[0].where[0].value"),
+    ({"conditions": [did(where=where("a", "known", 1))]}, "conditions[0].where[0].value"),
+    ({"conditions": [did(where=where("a", "on", "2026-01-01"))]}, "conditions[0].where[0].op"),
+    ({"conditions": [did(where=where("a_date", "gt", 5))]}, "conditions[0].where[0].op"),
+    ({"conditions": [did(where=where("a", "between", [usd(1), 5]))]}, "conditions[0].where[0].value"),
+    ({"conditions": [did(where=where("a", "in", []))]}, "conditions[0].where[0].value"),
+    ({"conditions": [attribute("hobby", "is", "x")]}, "conditions[0].field"),
+    ({"conditions": [attribute("email", "gt", 5)]}, "conditions[0].op"),
+    ({"conditions": [attribute("signed_up_at", "is", "x")]}, "conditions[0].op"),
+    ({"conditions": [did(colour="red")]}, "conditions[0].colour"),
+    ({"conditions": [{"match": "all", "conditions": []}]}, "conditions[0].conditions"),
+]
+
+
+@pytest.mark.parametrize(("data", "path"), WRONG, ids=lambda value: str(value)[:80])
+def test_a_fault_names_its_path_and_what_to_write(shop, data, path):
+    with pytest.raises(Invalid) as caught:
+        parse(shop, data)
+    [fault] = caught.value.faults
+    assert fault.field == path
+    assert fault.message.endswith((".", ". "))
+
+
+def test_every_fault_is_told_at_once(shop):
+    with pytest.raises(Invalid) as caught:
+        parse(
+            shop,
+            {"conditions": [did(""), did(count={"op": "x"}, where=where("a", "gt", "b")), attribute("?", "is", 1)]},
+        )
+    assert [fault.field for fault in caught.value.faults] == [
+        "conditions[0].event",
+        "conditions[1].count.op",
+        "conditions[1].where[0].value",
+        "conditions[2].field",
+    ]
+
+
+def test_depth_and_number_are_limited(shop):
+    deep = did()
+    for _ in range(5):
+        deep = {"match": "all", "conditions": [deep]}
+    with pytest.raises(Invalid):
+        parse(shop, {"conditions": [deep]})
+    with pytest.raises(Invalid):
+        parse(shop, {"conditions": [did()] * 101})
+    assert not parse(shop, {"conditions": [did()] * 100}).is_empty
+
+
+@pytest.mark.parametrize(("condition", "expected"), TABLE, ids=lambda value: json.dumps(value)[:90])
+def test_a_definition_survives_its_own_json(shop, condition, expected):
+    definition = parse(shop, {"match": "any", "conditions": [condition]})
+    again = parse(shop, definition.as_json())
+    assert again == definition
+    assert str(again) == str(definition)
+    assert decode(encode(definition.as_json())) == definition.as_json()
+
+
+def test_a_condition_without_where_and_window_never_reads_the_event_table(town):
+    with CaptureQueriesContext(connection) as queries:
+        who(town, did(count={"op": "gte", "value": 2}), never("opened-app"))
+    assert not [query for query in queries.captured_queries if 'FROM "eventsapp_event"' in query["sql"]]
+    assert not [query for query in queries.captured_queries if "NOT EXISTS" in query["sql"]]
+
+
+# The preview -----------------------------------------------------------------------------------------------------------
+
+
+def test_the_preview_counts_and_shows_the_newest(api, town):
+    response = api.post("/segments/preview", {"definition": {"version": 1, "match": "all", "conditions": [did()]}})
+    assert response.status_code == 200
+    body = response.json()
+    assert body["count"] == 2
+    assert {contact["external_id"] for contact in body["contacts"]} == {"ada", "björn"}
+    assert {contact["type"] for contact in body["contacts"]} == {"contact"}
+
+
+def test_the_preview_has_the_answer_right_after_an_event(api, shop):
+    definition = {"definition": {"conditions": [did("signed-up", count={"op": "eq", "value": 1})]}}
+    for expected in (1, 0):
+        api.post("/events", {"event_name": "signed-up", "created_at": int(time.time()) - expected, "user_id": "25"})
+        assert api.post("/segments/preview", definition).json()["count"] == expected
+
+
+def test_a_wrong_preview_is_an_error_list_with_paths(api):
+    response = api.post("/segments/preview", {"definition": {"conditions": [did(within={"last_days": "x"})]}})
+    assert response.status_code == 422
+    [fault] = response.json()["errors"]
+    assert fault["field"] == "conditions[0].within.last_days"
+    assert api.post("/segments/preview", {}).status_code == 400
+    assert api.post("/segments/preview", [1]).status_code == 400
+
+
+# Against a plain reference ---------------------------------------------------------------------------------------------
+
+NOW = int(time.time())
+VALUES = st.sampled_from([None, "Lamp", "lamp", "LÅMP", "", 3, 3.0, 2.5, -1, True, False, usd(300), {"amount": 300, "currency": "EUR"}, {"x": 1}])  # fmt: skip
+HISTORIES = st.lists(
+    st.tuples(st.integers(0, 4), st.sampled_from(["a", "b"]), st.integers(0, 60), VALUES),
+    max_size=25,
+    unique_by=lambda e: e[:3],
+)
+TESTS = st.one_of(
+    st.tuples(st.sampled_from(["is", "is_not", "contains", "not_contains", "starts_with", "ends_with"]), st.sampled_from(["lamp", "LA", "mp", "låmp"])),
+    st.tuples(st.sampled_from(["eq", "ne", "gt", "gte", "lt", "lte"]), st.sampled_from([3, 2.5, 0])),
+    st.tuples(st.sampled_from(["eq", "ne", "gt", "lte"]), st.just(usd(300))),
+    st.tuples(st.sampled_from(["is_true", "is_false", "known", "unknown"]), st.none()),
+)  # fmt: skip
+CONDITIONS = st.builds(
+    lambda event, is_did, count, days, test: (
+        {"kind": "event", "event": event, "did": is_did}
+        | ({"count": {"op": count[0], "value": count[1]}} if is_did and count else {})
+        | ({"within": {"last_days": days}} if days else {})
+        | ({"where": where("v", test[0], *([test[1]] if test[1] is not None else []))} if test else {})
+    ),
+    st.sampled_from(["a", "b"]),
+    st.booleans(),
+    st.none() | st.tuples(st.sampled_from(["eq", "ne", "gte", "lte", "gt"]), st.integers(1, 3)),
+    st.none() | st.integers(1, 60),
+    st.none() | TESTS,
+)
+
+
+def holds(test, value):
+    """What a test of metadata means, as plainly as it can be said."""
+    op, wanted = test["op"], test.get("value")
+    if op in ("is_not", "not_contains", "ne", "unknown"):
+        positive = {"is_not": "is", "not_contains": "contains", "ne": "eq", "unknown": "known"}[op]
+        return not holds(test | {"op": positive}, value)
+    if op == "known":
+        return value is not None and value != ""
+    if op in ("is_true", "is_false"):
+        return value is (op == "is_true")
+    if isinstance(wanted, str):
+        if not isinstance(value, str):
+            return False
+        value, wanted = value.lower(), wanted.lower()
+        return {
+            "is": value == wanted,
+            "contains": wanted in value,
+            "starts_with": value.startswith(wanted),
+            "ends_with": value.endswith(wanted),
+        }[op]
+    if isinstance(wanted, dict):
+        if not isinstance(value, dict) or str(value.get("currency")).lower() != wanted["currency"]:
+            return False
+        value, wanted = value["amount"], wanted["amount"]
+    elif isinstance(value, bool) or not isinstance(value, int | float):
+        return False
+    return {"eq": value == wanted, "gt": value > wanted, "gte": value >= wanted, "lt": value < wanted, "lte": value <= wanted}[op]  # fmt: skip
+
+
+def expected_of(condition, history, person):
+    times = sum(
+        1
+        for who_did, event, days, value in history
+        if who_did == person
+        and event == condition["event"]
+        and days <= condition.get("within", {}).get("last_days", 10**6)
+        and all(holds(test, value) for test in condition.get("where", []))
+    )
+    if not condition["did"]:
+        return times == 0
+    op, n = (condition["count"]["op"], condition["count"]["value"]) if "count" in condition else ("gte", 1)
+    return times > 0 and {"eq": times == n, "ne": times != n, "gte": times >= n, "lte": times <= n, "gt": times > n}[op]
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    history=HISTORIES, conditions=st.lists(CONDITIONS, min_size=1, max_size=4), match=st.sampled_from(["all", "any"])
+)
+def test_answers_are_those_of_a_plain_reference(db, history, conditions, match):
+    workspace = Workspace.objects.create(name="random")
+    everyone = Contact.objects.bulk_create([Contact(workspace=workspace, external_id=str(n)) for n in range(5)])
+    events = [
+        read_event(
+            {
+                "event_name": event,
+                "created_at": NOW - days * DAY + 60,
+                "user_id": str(person),
+                "metadata": {"v": value},
+            },
+            now=NOW + 60,
+        )
+        for person, event, days, value in history
+    ]
+    ingest(workspace, events)
+    found = answer(parse(workspace, {"match": match, "conditions": conditions}), NOW + 120 - 60).ids
+    join = all if match == "all" else any
+    expected = {
+        contact.pk
+        for place, contact in enumerate(everyone)
+        if join(expected_of(condition, history, place) for condition in conditions)
+    }
+    assert set(found) == expected
