@@ -153,21 +153,12 @@ class EventBatch(ApiView):
         body = batches.unpack(body_of(request), request.META.get("HTTP_CONTENT_ENCODING", "").lower())
         items, historical = batches.read_batch(body)
         self.spend(max(len(items) - 1, 0))
-        results = [_result(end) for end in batches.store_batch(self.workspace, items, historical=historical)]
-        stored = sum(result["status"] == 202 and not result["duplicate"] for result in results)
-        refused = sum(result["status"] != 202 for result in results)
-        counts = {"stored": stored, "duplicates": len(results) - stored - refused, "refused": refused}
-        self.note(notes_of_batch(counts, results))
-        return Response({"type": "event_batch.result"} | counts | {"results": results})
-
-
-def _result(end) -> dict:
-    """What became of one item: 202 with `duplicate`, or the status and faults that it alone would have been told."""
-    if isinstance(end, list):
-        return {"status": 400, "errors": [fault.as_json() for fault in end]}
-    if end.fault:
-        return {"status": end.status, "errors": [end.fault.as_json()]}
-    return {"status": 202, "duplicate": end.duplicate}
+        ends = batches.store_batch(self.workspace, items, historical=historical)
+        refused = sum(bool(end.faults) for end in ends)
+        duplicates = sum(end.duplicate for end in ends)
+        counts = {"stored": len(ends) - refused - duplicates, "duplicates": duplicates, "refused": refused}
+        self.note(notes_of_batch(counts, ends))
+        return Response({"type": "event_batch.result"} | counts | {"results": [end.as_json() for end in ends]})
 
 
 def _url(query: dict) -> str:

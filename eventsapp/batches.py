@@ -1,6 +1,7 @@
 """Many events in one request: an array or NDJSON, compressed or not, each with an end of its own."""
 
 import zlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import msgspec
@@ -88,8 +89,25 @@ def _check_number(items: int):
         raise Refused(invalid("body", f"The batch has more than {MOST:,} events. Send them in several."), status=413)
 
 
-def store_batch(workspace: Workspace, items: list, *, historical: bool) -> list[Outcome | list[Fault]]:
-    """Store what can be stored; return for each item, in their order, its outcome or its faults."""
+@dataclass(frozen=True, slots=True)
+class End:
+    """What became of one item: the HTTP status that it alone would have been told, the faults of a refused one, whether
+    a stored one was there already, and which metadata keys were too many to be kept."""
+
+    status: int
+    faults: Sequence[Fault] = ()
+    duplicate: bool = False
+    dropped_keys: tuple[str, ...] = ()
+
+    def as_json(self) -> dict:
+        if self.faults:
+            return {"status": self.status, "errors": [fault.as_json() for fault in self.faults]}
+        dropped = {"dropped_keys": list(self.dropped_keys)} if self.dropped_keys else {}
+        return {"status": self.status, "duplicate": self.duplicate} | dropped
+
+
+def store_batch(workspace: Workspace, items: list, *, historical: bool) -> list[End]:
+    """Store what can be stored; return what became of each item, in their order."""
     read = [item.faults if isinstance(item, Unreadable) else read_event(item) for item in items]
     good = [event for event in read if isinstance(event, IncomingEvent)]
     outcomes = iter(
@@ -99,4 +117,10 @@ def store_batch(workspace: Workspace, items: list, *, historical: bool) -> list[
             for outcome in ingest(workspace, good[start : start + AT_ONCE], historical=historical)
         ]
     )
-    return [next(outcomes) if isinstance(event, IncomingEvent) else event for event in read]
+    return [_end(event, next(outcomes)) if isinstance(event, IncomingEvent) else End(400, event) for event in read]
+
+
+def _end(event: IncomingEvent, outcome: Outcome) -> End:
+    if outcome.fault:
+        return End(outcome.status, [outcome.fault])
+    return End(outcome.status, duplicate=outcome.duplicate, dropped_keys=event.dropped_keys)

@@ -47,7 +47,7 @@ def append(job: BulkJob, items: list) -> BulkJob:
     ends = iter(store_batch(job.workspace, good, historical=False))
     failed = []
     for item, fault in zip(items, faults, strict=True):
-        found = [fault] if fault else _faults_of(next(ends))
+        found = [fault] if fault else next(ends).faults
         if found:
             # As a text: PostgreSQL's JSON takes no NUL, and what failed may hold one.
             failed.append(json.dumps({"item": item, "errors": [one.as_json() for one in found]}))
@@ -71,7 +71,3 @@ def _fault_of(item) -> Fault | None:
         return invalid("data_type", "Only events are taken here. Write event.")
     if "data" not in item:
         return missing("data", "data is missing. Write the event.")
-
-
-def _faults_of(end) -> list[Fault]:
-    return end if isinstance(end, list) else [end.fault] if end.fault else []

@@ -8,6 +8,7 @@ from django.db import transaction
 from django.utils import timezone
 
 from eventsapp.models import Event, EventSummary, EventType, HandOver
+from eventsapp.volumes import forget
 from eventsapp.wakeups import wake
 
 AT_ONCE = 500  # people in one transaction
@@ -31,6 +32,7 @@ def delete_what_was_asked() -> int:
         while people == AT_ONCE:
             people = _delete_some(type)
             deleted += people
+        forget(type)
         EventType.objects.filter(pk=type.pk).update(delete_from=None)
     return deleted
 

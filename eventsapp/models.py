@@ -8,7 +8,8 @@ import json
 import re
 import secrets
 import zoneinfo
-from datetime import timedelta
+from collections.abc import Iterable
+from datetime import UTC, datetime, timedelta
 from functools import cached_property, reduce
 from operator import or_
 from uuid import UUID
@@ -22,6 +23,7 @@ from django.utils import timezone
 
 from eventsapp.text import fold
 
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 KEPT = 1000  # requests of a workspace that stay to be looked at
 CONTACT_ID = re.compile(r"(?P<key>[0-9a-f]{8})(?P<pk>[0-9a-f]{16})\Z")
 
@@ -391,6 +393,9 @@ class EventType(models.Model):
     description = models.CharField(max_length=255, blank=True)
     watched = models.BooleanField(default=False, help_text="A live rule waits for it, so ingest hands its events over.")
     archived_at = models.DateTimeField(null=True, blank=True)
+    counted_until = models.DateTimeField(
+        default=EPOCH, editable=False, help_text="Until when what was received of it is in its Volumes."
+    )
     delete_from = models.DateTimeField(null=True, editable=False, help_text="Since when its data are being deleted.")
     created_at = models.DateTimeField(auto_now_add=True)
 
@@ -446,11 +451,6 @@ def event_uuid(contact_id: int, created_at: int, type_id: int, fingerprint: int)
 class EventQuerySet(models.QuerySet):
     """A place in one person's history is (created_at, type, fingerprint): the time, and what orders equal times."""
 
-    def recent_volumes(self, workspace) -> dict[int, int]:
-        """How many events of each type of the workspace (by id) happened in the last 30 days."""
-        recent = self.filter(type__workspace=workspace, created_at__gt=now_in_seconds() - 30 * 24 * 3600)
-        return dict(recent.order_by().values_list("type").annotate(n=models.Count("created_at")))
-
     def newest_received(self, workspace, number: int):
         """The `number` events of the workspace that were stored last, newest first.
 
@@ -464,6 +464,14 @@ class EventQuerySet(models.QuerySet):
             found = found.filter(received_at__gte=max(reached))
         return found.order_by("-received_at", "-created_at", "type_id", "contact_id", "fingerprint")[:number]
 
+    def of_type(self, type, *, before: str = ""):
+        """All of one type, newest first; those beyond the `place_in_type` of one of them. Raises ValueError."""
+        found = self.filter(type=type).order_by("-created_at", "-contact_id", "-fingerprint")
+        if not before:
+            return found
+        place = (int(part) for part in before.split("."))
+        return found.filter(_beyond("lt", zip(("created_at", "contact_id", "fingerprint"), place, strict=True)))
+
     def newest_first(self):
         return self.order_by("-created_at", "-type_id", "-fingerprint")
 
@@ -471,22 +479,19 @@ class EventQuerySet(models.QuerySet):
         return self.order_by("created_at", "type_id", "fingerprint")
 
     def older_than(self, place: tuple[int, int, int]):
-        at, type_id, fingerprint = place
-        same = Q(created_at=at)
-        return self.filter(
-            Q(created_at__lt=at)
-            | same & Q(type_id__lt=type_id)
-            | same & Q(type_id=type_id, fingerprint__lt=fingerprint)
-        )
+        return self.filter(_beyond("lt", zip(("created_at", "type_id", "fingerprint"), place, strict=True)))
 
     def newer_than(self, place: tuple[int, int, int]):
-        at, type_id, fingerprint = place
-        same = Q(created_at=at)
-        return self.filter(
-            Q(created_at__gt=at)
-            | same & Q(type_id__gt=type_id)
-            | same & Q(type_id=type_id, fingerprint__gt=fingerprint)
-        )
+        return self.filter(_beyond("gt", zip(("created_at", "type_id", "fingerprint"), place, strict=True)))
+
+
+def _beyond(compare: str, place: Iterable[tuple[str, int]]) -> Q:
+    """Rows that come after `place`, [(field, value), …], in the order of its fields; `compare` is lt or gt."""
+    found, same = Q(), Q()
+    for field, value in place:
+        found |= same & Q(**{f"{field}__{compare}": value})
+        same &= Q(**{field: value})
+    return found
 
 
 class Event(Occurrence):
@@ -514,12 +519,34 @@ class Event(Occurrence):
         events of one second."""
         return f"{self.created_at * 1000}.{self.type_id}.{self.fingerprint}"
 
+    @property
+    def place_in_type(self) -> str:
+        """Where it stands among the events of its type, as a cursor."""
+        return f"{self.created_at}.{self.contact_id}.{self.fingerprint}"
+
 
 def place_from(cursor: str) -> tuple[int, int, int]:
     """Read a cursor; bare milliseconds stand before their whole second. Raises ValueError."""
     milliseconds, *rest = (int(part) for part in cursor.split("."))
     type_id, fingerprint = rest or (0, 0)
     return -(-milliseconds // 1000), type_id, fingerprint
+
+
+class Volume(models.Model):
+    """How many events of a type happened in a quarter of an hour, of those received up to its `counted_until`.
+
+    By quarters, because every time zone's day begins with one.
+    """
+
+    SECONDS = 900
+
+    pk = CompositePrimaryKey("type_id", "quarter")
+    type = models.ForeignKey(EventType, models.CASCADE, db_index=False, related_name="volumes")
+    quarter = models.IntegerField(help_text="Its beginning in Unix seconds, divided by 900.")
+    count = models.IntegerField()
+
+    def __str__(self):
+        return f"{self.type_id} in quarter {self.quarter}: {self.count}"
 
 
 class EventSummaryQuerySet(models.QuerySet):

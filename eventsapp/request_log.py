@@ -22,6 +22,7 @@ import msgspec
 from django.conf import settings
 from django.db import connection, transaction
 
+from eventsapp.batches import End
 from eventsapp.incoming import IncomingEvent
 from eventsapp.ingest import Outcome
 from eventsapp.models import ApiRequest
@@ -35,7 +36,7 @@ PLAIN, TELLING = 20, 50  # of a workspace in one writing: requests with nothing 
 BODY = 4096  # bytes of a body
 ANSWER = 65_536  # bytes of an answer, beyond which it is not kept until it is written down
 ERRORS = 20  # of one answer
-ITEMS = 5  # of a batch whose errors are told
+ITEMS = 5  # of a batch, refused or with too many keys, that are told of
 NOTE = 500  # characters
 UNREADABLE = re.compile(r"\A[<-]|[\0-\x08\x0b\x0c\x0e-\x1f]")  # XML, multipart, what is packed
 
@@ -224,16 +225,25 @@ def notes_of(event: IncomingEvent, outcome: Outcome) -> list[str]:
     if outcome.person_created:
         notes.append("person created")
     if event.dropped_keys:
-        which = "11th key" if len(event.dropped_keys) == 1 else "11th key and later ones"
-        notes.append(f"{which} dropped: {', '.join(key[:100] for key in event.dropped_keys)}")
+        notes.append(_dropped(event.dropped_keys))
     return notes
 
 
-def notes_of_batch(counts: dict[str, int], results: list[dict]) -> list[str]:
-    """Return the counts of a batch (stored, duplicates, refused) and the errors of its first refused items."""
+def notes_of_batch(counts: dict[str, int], ends: list[End]) -> list[str]:
+    """Return the counts of a batch (stored, duplicates, refused), and what its first items have to tell: the errors of
+    refused ones, the keys that others lost."""
     notes = [", ".join(f"{what} {number:,}" for what, number in counts.items())]
-    refused = [(place, result["errors"]) for place, result in enumerate(results, start=1) if "errors" in result]
-    notes += [f"item {place}: {' '.join(error['message'] for error in errors)}" for place, errors in refused[:ITEMS]]
+    refused = [(place, end) for place, end in enumerate(ends, start=1) if end.faults]
+    notes += [f"item {place}: {' '.join(fault.message for fault in end.faults)}" for place, end in refused[:ITEMS]]
     if len(refused) > ITEMS:
         notes.append(f"and {len(refused) - ITEMS:,} more refused items")
+    dropped = [(place, end) for place, end in enumerate(ends, start=1) if end.dropped_keys]
+    notes += [f"item {place}: {_dropped(end.dropped_keys)}" for place, end in dropped[:ITEMS]]
+    if len(dropped) > ITEMS:
+        notes.append(f"and {len(dropped) - ITEMS:,} more items with too many keys")
     return notes
+
+
+def _dropped(keys: Sequence[str]) -> str:
+    which = "11th key" if len(keys) == 1 else "11th key and later ones"
+    return f"{which} dropped: {', '.join(key[:100] for key in keys)}"

@@ -290,9 +290,12 @@ BATCH = shape(
                     {
                         "status": {"type": "integer", "enum": [202, 400, 404, 409, 422]},
                         "duplicate": {"type": "boolean", "description": "It was here already. Only beside 202."},
+                        "dropped_keys": array(
+                            {"type": "string"}, description="Metadata keys beyond the ten that are kept."
+                        ),
                         "errors": SHAPES["ErrorList"]["properties"]["errors"],
                     },
-                    optional=("duplicate", "errors"),
+                    optional=("duplicate", "dropped_keys", "errors"),
                 ),
                 description="One for each event, in the order sent.",
             ),

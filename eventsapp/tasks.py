@@ -2,9 +2,15 @@
 
 from celery import shared_task
 
-from eventsapp import deleting
+from eventsapp import deleting, volumes
 
 
 @shared_task
 def delete_events():
     deleting.delete_what_was_asked()
+
+
+@shared_task
+def roll_up():
+    """Every minute: what came in goes into the volumes that the plots read."""
+    volumes.roll_up()

@@ -6,6 +6,7 @@ from django.conf import settings
 from django.contrib import messages
 from django.core.exceptions import PermissionDenied
 from django.db.models import Count, Max, Min, OuterRef, Subquery, Sum
+from django.http import Http404
 from django.shortcuts import get_object_or_404, redirect, render
 from django.utils import timezone
 
@@ -19,7 +20,6 @@ from eventsapp.pages import staff_page
 from eventsapp.views import chips
 from eventsapp.volumes import daily
 
-DAYS = 30
 NEWEST = 50
 VERB_AND_NOUN = re.compile(r"[a-z0-9]+(-[a-z0-9]+)+\Z")
 
@@ -35,12 +35,12 @@ def events(request, workspace):
         types = types.filter(name__contains=normal_name(words))
     newest = Event.objects.filter(type=OuterRef("pk")).order_by("-created_at").values("created_at")[:1]
     types = list(types.annotate(last_seen=Subquery(newest)).order_by("name"))
-    volumes = Event.objects.recent_volumes(workspace)
+    bars = daily(EventType.objects.filter(workspace=workspace), workspace.zone)
     people = dict(
         EventSummary.objects.filter(type__in=types).values_list("type").annotate(people=Count("contact")).order_by()
     )
-    rows = [(type, volumes.get(type.pk, 0), people.get(type.pk, 0)) for type in types]
-    rows.sort(key=lambda row: -row[1])
+    rows = [(type, bars[type.pk], sum(bar.count for bar in bars[type.pk]), people.get(type.pk, 0)) for type in types]
+    rows.sort(key=lambda row: -row[2])
     context = {"rows": rows, "search": words, "archived": archived, "hidden": hidden, "base_url": settings.BASE_URL}
     return render(request, "eventsapp/events.html", context)
 
@@ -51,10 +51,20 @@ def event_type(request, workspace, pk):
     type = get_object_or_404(EventType, pk=pk, workspace=workspace)
     if request.method == "POST":
         return _change(request, type)
-    bars = daily(type, workspace.zone, DAYS, timezone.now())
-    newest = Event.objects.filter(type=type).select_related("contact__workspace").order_by("-created_at")[:NEWEST]
+    before = request.GET.get("before", "")
+    try:
+        found = list(Event.objects.of_type(type, before=before).select_related("contact__workspace")[: NEWEST + 1])
+    except ValueError as error:
+        raise Http404("That is no place among events.") from error
     context = {
         "type": type,
+        "newest": [(event, chips(event.metadata, workspace.zone)) for event in found[:NEWEST]],
+        "older": found[NEWEST - 1].place_in_type if len(found) > NEWEST else None,
+    }
+    if request.htmx and before:
+        return render(request, "eventsapp/_latest.html", context)
+    bars = daily(EventType.objects.filter(pk=type.pk), workspace.zone)[type.pk]
+    context |= {
         "form": EventTypeForm(instance=type),
         "hint": naming_hint(type.name),
         "totals": _totals(type),
@@ -63,7 +73,6 @@ def event_type(request, workspace, pk):
         "recent": sum(bar.count for bar in bars),
         "keys": keys_of(type),
         "users": panels.users_of(type),
-        "newest": [(event, chips(event.metadata, workspace.zone)) for event in newest],
     }
     return render(request, "eventsapp/event_type.html", context)
 

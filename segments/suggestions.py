@@ -5,7 +5,8 @@ from django.db.models import Q
 
 from eventsapp.incoming import normal_name
 from eventsapp.learned import LOOKED_AT, keys_of, learn
-from eventsapp.models import Contact, Event, EventType, Workspace
+from eventsapp.models import Contact, EventType, Workspace
+from eventsapp.volumes import recent
 from segments.conditions import CUSTOM, FIELDS
 
 LABELS = {
@@ -20,7 +21,7 @@ LABELS = {
 
 def events(workspace: Workspace) -> list[dict]:
     """Every event type that is not archived, the busiest of the last 30 days first: [{name, volume}]."""
-    volumes = Event.objects.recent_volumes(workspace)
+    volumes = recent(workspace)
     types = EventType.objects.filter(Q(workspace=workspace) & Q(archived_at=None)).values_list("pk", "name")
     found = [{"name": name, "volume": volumes.get(pk, 0)} for pk, name in types]
     return sorted(found, key=lambda event: (-event["volume"], event["name"]))

@@ -1,5 +1,6 @@
 """The page of an event type: what came in, who uses it, what staff say of it."""
 
+import re
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
@@ -12,10 +13,11 @@ from django.urls import reverse
 from eventsapp import deleting
 from eventsapp.incoming import read_event
 from eventsapp.ingest import event_type, ingest
-from eventsapp.models import Contact, Event, EventSummary, EventType, Workspace
+from eventsapp.models import Contact, Event, EventSummary, EventType, Volume, Workspace
+from eventsapp.sql import database_now
 from eventsapp.summaries import differences
 from eventsapp.type_views import naming_hint
-from eventsapp.volumes import daily
+from eventsapp.volumes import daily, recent, roll_up
 from messaging.models import AutoMessage
 from segments import suggestions
 from segments.models import Segment
@@ -40,6 +42,21 @@ def test_it_shows_what_came_in(page_of, buyer, does):
     assert "<code>pro</code>" in page
     assert "<strong>3</strong> events, at most" in page
     assert page.count('width=".8"') == 30
+
+
+def test_it_loads_older_events_without_gaps(shop, viewer, person, does):
+    for name in ("ada", "bob"):
+        does(person(name), "placed-order", times=70, at=1_760_000_000)
+    address = reverse("event_type", args=[shop.app_id, event_type(shop, "placed-order").pk])
+    page = viewer.get(address).content.decode()
+    seen = page.count('class="at"')
+    while older := re.search(r'hx-get="(\?before=[^"]+)"', page):
+        page = viewer.get(address + older[1], headers={"hx-request": "true"}).content.decode()
+        assert "<html" not in page
+        seen += page.count('class="at"')
+    assert seen == 140
+    assert viewer.get(address + "?before=1.x").status_code == 404
+    assert viewer.get(address + "?before=1").status_code == 404
 
 
 def test_it_names_what_uses_it_however_deep(page_of, shop):
@@ -111,7 +128,7 @@ def test_days_of_a_plot_are_those_of_the_workspace(shop, buyer, does, zone):
     now = datetime(2026, 4, 5, 12, 7, tzinfo=UTC)  # Auckland's clocks go back on this day
     for hours in range(0, 24 * 12, 5):
         does(buyer, "placed-order", at=int((now - timedelta(hours=hours)).timestamp()))
-    bars = daily(EventType.objects.get(), ZoneInfo(zone), 10, now)
+    bars = daily(EventType.objects.all(), ZoneInfo(zone), days=10, now=now)[EventType.objects.get().pk]
     counts = dict.fromkeys((bar.day for bar in bars), 0)
     for hours in range(0, 24 * 12, 5):
         day = (now - timedelta(hours=hours)).astimezone(ZoneInfo(zone)).date()
@@ -120,6 +137,39 @@ def test_days_of_a_plot_are_those_of_the_workspace(shop, buyer, does, zone):
     assert {bar.day: bar.count for bar in bars} == counts
     assert len(bars) == 10
     assert [bar.is_today for bar in bars] == [False] * 9 + [True]
+
+
+def total_of_plot(type) -> int:
+    return sum(bar.count for bar in daily(EventType.objects.all(), ZoneInfo("UTC"))[type.pk])
+
+
+def test_a_plot_counts_each_event_once_wherever_it_is_counted(buyer, person, does):
+    does(buyer, "placed-order", times=3, days_ago=2)
+    type, later = EventType.objects.get(), database_now()
+    does(buyer, "placed-order", times=4)
+    assert total_of_plot(type) == 7
+    roll_up(until=later)
+    assert sum(Volume.objects.values_list("count", flat=True)) == 3
+    assert total_of_plot(type) == 7
+    does(person("late"), "placed-order", times=5, days_ago=2)  # into a quarter of an hour that is counted already
+    roll_up(until=database_now())
+    roll_up(until=database_now())
+    assert not Event.objects.filter(received_at__gt=EventType.objects.get().counted_until).exists()
+    assert total_of_plot(type) == 12
+    assert recent(type.workspace) == {type.pk: 12}
+
+
+def test_a_plot_forgets_what_is_deleted(buyer, does):
+    does(buyer, "placed-order", times=3)
+    type = EventType.objects.get()
+    roll_up(until=database_now())
+    deleting.ask_to_delete(type)
+    deleting.delete_what_was_asked()
+    assert total_of_plot(type) == 0
+    does(buyer, "placed-order", times=2)
+    assert total_of_plot(type) == 2
+    roll_up(until=database_now())
+    assert total_of_plot(type) == 2
 
 
 @pytest.mark.parametrize(

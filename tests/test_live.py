@@ -94,11 +94,14 @@ def test_reading_requests_and_refused_tokens_scopes_are_kept_too(api, api_with, 
 def test_a_batch_is_one_row_with_its_counts_and_first_errors(api, look):
     good = order(metadata={"code": "1"})
     bad = [order(created_at=None) for _ in range(7)]
-    api.post("/events/batch", [good, good, *bad])
+    many = order(metadata={f"key{number}": number for number in range(12)})
+    answer = api.post("/events/batch", [good, good, *bad, many]).json()
+    assert answer["results"][9] == {"status": 202, "duplicate": False, "dropped_keys": ["key10", "key11"]}
     page = look()
-    assert "stored 1, duplicates 1, refused 7" in page
+    assert "stored 2, duplicates 1, refused 7" in page
     assert "item 3: created_at is missing" in page
     assert "and 2 more refused items" in page
+    assert "item 10: 11th key and later ones dropped: key10, key11" in page
     assert ApiRequest.objects.count() == 1
 
 
