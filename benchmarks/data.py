@@ -2,8 +2,8 @@
 
 from django.db import connection
 
-from eventsapp import summaries
-from eventsapp.models import Workspace
+from eventsapp import summaries, volumes
+from eventsapp.models import EventType, Workspace
 
 
 def fill(workspace: Workspace, *, people: int, events: int, types: int = 20):
@@ -11,6 +11,7 @@ def fill(workspace: Workspace, *, people: int, events: int, types: int = 20):
 
     Types are skewed: each is about two thirds as frequent as the one before it. Each event has three metadata keys.
     """
+    EventType.objects.bulk_create(EventType(workspace=workspace, name=f"type-{n}") for n in range(types))
     with connection.cursor() as cursor:
         cursor.execute("SELECT setseed(0.5)")
         cursor.execute(
@@ -22,13 +23,6 @@ def fill(workspace: Workspace, *, people: int, events: int, types: int = 20):
             FROM generate_series(0, %s - 1) AS n
             """,
             [workspace.pk, people],
-        )
-        cursor.execute(
-            """
-            INSERT INTO eventsapp_eventtype (workspace_id, name, description, watched, created_at)
-            SELECT %s, 'type-' || n, '', false, now() FROM generate_series(0, %s - 1) AS n
-            """,
-            [workspace.pk, types],
         )
         cursor.execute(
             """
@@ -46,5 +40,6 @@ def fill(workspace: Workspace, *, people: int, events: int, types: int = 20):
             {"people": people, "types": types, "events": events, "workspace": workspace.pk},
         )
     summaries.repair()
+    volumes.roll_up()
     with connection.cursor() as cursor:
         cursor.execute("VACUUM ANALYZE")
