@@ -1,14 +1,15 @@
 """Single events that arrive together share one transaction: a commit waits for the disk, and many can wait at once.
 
-The first thread that waits leads: it writes all that waits, commits, hands the lead to the next one that has come
-meanwhile, and wakes the rest. Nobody is answered before the commit.
+One thread of the process writes: all that waits, then all that has come meanwhile. Nobody is answered before the
+commit.
 """
 
+import os
 import threading
 from dataclasses import dataclass, field
 from itertools import pairwise
 
-from django.db import InterfaceError, OperationalError, connection, transaction
+from django.db import DEFAULT_DB_ALIAS, InterfaceError, OperationalError, connection, connections, transaction
 
 from eventsapp.incoming import IncomingEvent
 from eventsapp.ingest import Outcome, ingest, ingest_known
@@ -19,13 +20,12 @@ LARGEST = 200  # events in one transaction
 
 @dataclass(eq=False)
 class _Request:
-    """One event on its way. Its thread sleeps on `asleep` until somebody wakes it: it has its end, or is to lead."""
+    """One event on its way. Its thread sleeps on `asleep` until it has its end."""
 
     workspace: Workspace
     event: IncomingEvent
     source: str
     asleep: threading.Lock = field(default_factory=threading.Lock)
-    leads: bool = False
     next: "_Request | None" = None
     outcome: Outcome | None = None
     error: Exception | None = None
@@ -45,57 +45,76 @@ class _Request:
 
 
 class GroupCommit:
-    """The queue of one process."""
+    """The queue of one process, and the thread that writes what is in it."""
 
     def __init__(self):
-        self._lock = threading.Lock()
+        self.forget()
+        # A forked child has this object, but not its thread.
+        os.register_at_fork(after_in_child=self.forget)
+
+    def forget(self):
+        self._changed = threading.Condition()
         self._waiting: list[_Request] = []
-        self._has_leader = False
+        self._thread: threading.Thread | None = None
 
     def store(self, workspace: Workspace, event: IncomingEvent, source: str = Source.API) -> Outcome:
         """Store one event, together with those that arrive meanwhile; answer once it is committed.
 
         Raises what storing it alone raises. Inside a transaction of the caller's it is written there.
         """
-        if connection.in_atomic_block:
+        own = connections[DEFAULT_DB_ALIAS]
+        if own.in_atomic_block:
             return ingest(workspace, [event], source=source)[0]
+        _lend(own)
         request = _Request(workspace, event, source)
-        with self._lock:
+        with self._changed:
+            if self._thread is None:
+                self._start()
             self._waiting.append(request)
-            request.leads, self._has_leader = not self._has_leader, True
-        if not request.leads:
-            _lend_connection()
-            request.asleep.acquire()
-            if request.next:
-                request.next.wake()
-        if request.leads:
-            self._lead(request)
+            self._changed.notify()
+        request.asleep.acquire()
+        if request.next:
+            request.next.wake()
         if request.error:
             raise request.error
         return request.outcome
 
-    def _lead(self, leader: _Request):
-        """Write one group, the leader's own request in it, hand the lead on, and wake the others."""
-        with self._lock:
+    def _start(self):
+        thread = threading.Thread(target=self._write_forever, name="group-commit", daemon=True)
+        thread.start()
+        self._thread = thread
+
+    def _write_forever(self):
+        try:
+            while True:
+                with self._changed:
+                    self._changed.wait_for(lambda: self._waiting)
+                while group := self._next_group():
+                    self._write(group)
+                # Others may need it, while nobody needs this thread.
+                connection.close()
+        finally:
+            # Whatever ended it: the next event begins another.
+            with self._changed:
+                self._thread = None
+
+    def _next_group(self) -> list[_Request]:
+        with self._changed:
             group, self._waiting = self._waiting[:LARGEST], self._waiting[LARGEST:]
+        return group
+
+    def _write(self, group: list[_Request]):
+        """Store a group and wake those who wait for it."""
         try:
             _store(group)
         finally:
-            with self._lock:
-                heir = self._waiting[0] if self._waiting else None
-                self._has_leader = heir is not None
-            if heir:
-                heir.leads = True
-                heir.wake()
             for request in group:
                 if request.outcome is None and request.error is None:
-                    request.error = RuntimeError("the thread that led this group of events was stopped")
-            # One wakes the next: all at once they would keep the new leader from Python's lock.
-            ended = [request for request in group if request is not leader]
-            for request, after in pairwise(ended):
+                    request.error = RuntimeError("the thread that wrote this group of events was stopped")
+            # One wakes the next: all at once they would keep this thread from Python's lock.
+            for request, after in pairwise(group):
                 request.next = after
-            if ended:
-                ended[0].wake()
+            group[0].wake()
 
 
 def _store(group: list[_Request]):
@@ -143,7 +162,7 @@ def _store_lot(lot: list[_Request]):
             request.outcome = outcome
 
 
-def _lend_connection():
+def _lend(connection):
     """Who waits for the leader must not hold what the leader may need: a connection of a bounded pool."""
     if connection.connection is not None and getattr(connection, "pool", None):
         connection.close()

@@ -416,10 +416,14 @@ class Source(models.TextChoices):
 
 
 class Occurrence(models.Model):
-    """What an event says: what Event keeps and HandOver copies, so that one condition can ask either."""
+    """What an event says: what Event keeps and HandOver copies, so that one condition can ask either.
 
-    contact = models.ForeignKey(Contact, models.CASCADE, db_index=False, related_name="+")
-    type = models.ForeignKey(EventType, models.CASCADE, db_index=False, related_name="+")
+    The database does not check the references: it would lock the contact and the type for each event, and these are
+    rows that writers share. The statement that stores an event has just found both.
+    """
+
+    contact = models.ForeignKey(Contact, models.CASCADE, db_index=False, db_constraint=False, related_name="+")
+    type = models.ForeignKey(EventType, models.CASCADE, db_index=False, db_constraint=False, related_name="+")
     created_at = models.BigIntegerField(help_text="When it happened: Unix seconds.")
     fingerprint = models.BigIntegerField(help_text="Tells apart what one person did twice in one second.")
     received_at = models.DateTimeField(help_text="When we stored it, by the database's clock.")
@@ -585,7 +589,7 @@ class EventSummary(models.Model):
 class HandOver(Occurrence):
     """A stored event that is still to be matched with the rules: written with the event, deleted with its answer."""
 
-    contact = models.ForeignKey(Contact, models.CASCADE, related_name="+")
+    contact = models.ForeignKey(Contact, models.CASCADE, db_constraint=False, related_name="+")
     occurrence = models.IntegerField(help_text="The person's count of this event right after it.")
     due_at = models.DateTimeField(default=timezone.now)
     attempts = models.IntegerField(default=0)

@@ -5,6 +5,7 @@ shape as a success.
 """
 
 import logging
+from functools import lru_cache
 
 import msgspec
 from django.core.exceptions import SuspiciousOperation
@@ -15,6 +16,7 @@ from django.views.decorators.csrf import csrf_exempt
 from rest_framework import exceptions
 from rest_framework.negotiation import BaseContentNegotiation
 from rest_framework.renderers import BaseRenderer
+from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
@@ -77,11 +79,20 @@ class ApiView(APIView):
 
     allowance: Allowance | None = None
 
-    # It knows nothing of a request, so one serves all.
+    # These know nothing of a request, so one of each serves all.
     _renderers = [Json()]
 
     def get_renderers(self):
         return self._renderers
+
+    def get_authenticators(self):
+        return _made(tuple(self.authentication_classes))
+
+    def get_permissions(self):
+        return _made(tuple(self.permission_classes))
+
+    def initialize_request(self, request, *args, **kwargs):
+        return Request(request, authenticators=self.get_authenticators(), parser_context={"view": self})
 
     def sent(self):
         """Return the body's JSON whatever its Content-Type (`curl -d` calls it a form), {} for none. Raises Refused."""
@@ -127,6 +138,11 @@ class ApiView(APIView):
             for name, value in self.allowance.headers().items():
                 response[name] = value
         return response
+
+
+@lru_cache
+def _made(classes: tuple[type, ...]) -> list:
+    return [one() for one in classes]
 
 
 class PublicView(ApiView):

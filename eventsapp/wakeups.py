@@ -1,8 +1,8 @@
 """Waking the worker, without ever waiting for the broker.
 
 A wake-up says "there is work"; the work itself stands in the database, and a sweep finds it if a wake-up is lost. So
-one thread per process publishes them, at most one of a kind every 100 ms, and drops what the broker does not take
-within a second: a broker that accepts and stays silent would hold a plain `.delay()` for half a minute.
+one thread per process publishes them, at most one of a kind every quarter of a second, and drops what the broker does
+not take within a second: a broker that accepts and stays silent would hold a plain `.delay()` for half a minute.
 """
 
 import logging
@@ -15,7 +15,7 @@ from celery import current_app
 
 logger = logging.getLogger(__name__)
 
-PAUSE = 0.1  # seconds between two wake-ups of one kind
+PAUSE = 0.25  # seconds between two wake-ups of one kind
 PATIENCE = 1  # seconds that the broker gets
 QUIET = 5  # seconds for which a broker that did not answer is left alone; the sweep works meanwhile
 

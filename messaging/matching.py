@@ -23,10 +23,13 @@ MOST_ATTEMPTS = 5
 
 def match_waiting() -> int:
     """Match what is due, batch by batch; return how many events that were."""
-    matched = 0
-    while taken := _match_batch():
-        matched += taken
-        Heartbeat.beat(WORK)
+    matched, taken = 0, BATCH
+    # What comes in meanwhile wakes a worker of its own: to look again at once would match a flood one by one.
+    while taken == BATCH:
+        taken, done = _match_batch()
+        matched += done
+        if taken:
+            Heartbeat.beat(WORK)
     return matched
 
 
@@ -36,18 +39,19 @@ def _due():
     return waiting.select_for_update(skip_locked=True, of=("self",)).order_by("pk")
 
 
-def _match_batch() -> int:
+def _match_batch() -> tuple[int, int]:
+    """Match up to BATCH events; return how many were taken, and how many of these are matched."""
     batch = []
     try:
         with transaction.atomic():
             batch = list(_due()[:BATCH])
             _match(batch)
-        return len(batch)
+        return len(batch), len(batch)
     except Exception:  # whatever is wrong with one event must not hold up the others
         if not batch:
             raise
         logger.exception("A batch of %d events could not be matched; trying them one by one.", len(batch))
-    return sum(_match_alone(hand_over.pk) for hand_over in batch)
+    return len(batch), sum(_match_alone(hand_over.pk) for hand_over in batch)
 
 
 def _match_alone(pk: int) -> int:

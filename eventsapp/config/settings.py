@@ -118,8 +118,14 @@ else:
         DATABASES["default"]["OPTIONS"] = {
             # jit spends more than it saves on questions this short.
             "options": "-c jit=off",
-            "pool": {"min_size": 1, "max_size": env.int("DATABASE_POOL", default=20), "timeout": 3},
+            # Django's own choice is to prepare nothing, even what asks for it. Its own statements never ask.
+            "prepare_threshold": 5,
         } | DATABASES["default"].get("OPTIONS", {})
+        if env.bool("WEB", default=False):
+            pool = {"min_size": 1, "max_size": env.int("DATABASE_POOL", default=20), "timeout": 3}
+            DATABASES["default"]["OPTIONS"]["pool"] = pool
+        else:
+            DATABASES["default"] |= {"CONN_MAX_AGE": 600, "CONN_HEALTH_CHECKS": True}
 
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 CACHES = {"default": env.cache_url("CACHE_URL", default="locmemcache://")}
