@@ -2,7 +2,7 @@
 
 import sys
 
-from benchmarks import ingest
+from benchmarks import ingest, overlap
 from benchmarks.goals import Report, Void
 
 
@@ -10,6 +10,7 @@ def main() -> int:
     report = Report()
     try:
         ingest.measure(report)
+        overlap.measure(report)
     except Void as error:
         print(f"VOID  {error}")
         return 1

@@ -7,10 +7,16 @@ order number of each event → the statuses it was answered with, in order; 0 st
 import http.client
 import json
 import random
+import subprocess
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from itertools import cycle
+
+import psycopg
+
+from tests.live import ROOT, Installation
 
 PEOPLE, NAMES = 60, 30
 PATIENCE = 30  # seconds for an event that is not answered
@@ -64,6 +70,26 @@ def _event(chance, order) -> dict:
         "created_at": int(time.time()) - chance.randrange(100_000),
         "metadata": {"order": order},
     }
+
+
+@contextmanager
+def four_posters(installation: Installation, ports: list[int], *, seconds: int):
+    """Four processes of eight threads each post for so long; yields a dict that holds their answers afterwards."""
+    asked = {"ports": ports, "token": installation.token, "seconds": seconds, "threads": 8}
+    commands = [[sys.executable, "-m", "tests.poster", json.dumps(asked | {"seed": seed})] for seed in range(4)]
+    posters = [subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) for command in commands]
+    answers = {}
+    yield answers
+    for poster in posters:
+        answers |= json.loads(poster.communicate(timeout=seconds + 120)[0])
+        assert poster.returncode == 0
+
+
+def stored_orders(installation: Installation) -> dict[str, int]:
+    """How often each order number is stored."""
+    with psycopg.connect(installation.environment["DATABASE_URL"]) as connection:
+        rows = connection.execute("SELECT metadata->>'order', count(*) FROM eventsapp_event GROUP BY 1")
+        return dict(rows.fetchall())
 
 
 if __name__ == "__main__":

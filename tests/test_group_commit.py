@@ -64,7 +64,7 @@ def test_what_waits_while_one_writes_is_written_together(post):
     workspace = Workspace.objects.create(name="one")
     with nobody_may_write():
         first = post(workspace, event("first"))
-        wait_for(lambda: post.queue._has_leader and not post.queue._waiting, 5, "the first to lead")
+        wait_for(lambda: post.queue._thread and not post.queue._waiting, 5, "the first to be written")
         others = [post(workspace, event(f"other-{number}", number)) for number in range(8)]
         wait_for(lambda: len(post.queue._waiting) == 8, 5, "the others to wait")
         assert not any(future.done() for future in (first, *others))
@@ -79,7 +79,7 @@ def test_a_fault_is_that_of_its_own_request_alone(post):
     Workspace.objects.filter(pk=gone.pk).delete()
     with nobody_may_write():
         first = post(workspace, event("first"))
-        wait_for(lambda: post.queue._has_leader and not post.queue._waiting, 5, "the first to lead")
+        wait_for(lambda: post.queue._thread and not post.queue._waiting, 5, "the first to be written")
         good, bad, fine = (
             post(*one) for one in ((workspace, event("good")), (gone, event("bad")), (workspace, event("fine")))
         )
@@ -87,7 +87,7 @@ def test_a_fault_is_that_of_its_own_request_alone(post):
     assert isinstance(bad.result(10), IntegrityError)
     assert {future.result(10).fault for future in (first, good, fine)} == {None}
     assert set(Contact.objects.values_list("external_id", flat=True)) == {"first", "good", "fine"}
-    # Nobody leads any more, so the next one is answered too.
+    # The next one is answered too.
     assert post(workspace, event("later")).result(10).fault is None
 
 

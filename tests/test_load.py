@@ -1,21 +1,16 @@
 """Many writers at once: nothing is lost, nothing is stored twice, and nobody sees how they get out of each other's way."""
 
-import json
-import subprocess
-import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from threading import Barrier
 
 import psycopg
 import pytest
 
-from tests.live import ROOT, Installation, Postgres, database, free_port
-from tests.poster import PEOPLE
+from tests.live import Installation, Postgres, database, free_port
+from tests.poster import PEOPLE, four_posters, stored_orders
 
 pytestmark = [pytest.mark.slow, pytest.mark.postgres]
-SECONDS = 15
 
 
 @pytest.fixture
@@ -24,25 +19,6 @@ def postgres():
         installation.set_up()
         installation.start_web()
         yield installation
-
-
-@contextmanager
-def four_posters(installation, ports, seconds=SECONDS):
-    """Four processes of eight threads each post for so long; yields a dict that holds their answers afterwards."""
-    asked = {"ports": ports, "token": installation.token, "seconds": seconds, "threads": 8}
-    commands = [[sys.executable, "-m", "tests.poster", json.dumps(asked | {"seed": seed})] for seed in range(4)]
-    posters = [subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) for command in commands]
-    answers = {}
-    yield answers
-    for poster in posters:
-        answers |= json.loads(poster.communicate(timeout=seconds + 120)[0])
-        assert poster.returncode == 0
-
-
-def stored_orders(installation) -> dict[str, int]:
-    with psycopg.connect(installation.environment["DATABASE_URL"]) as connection:
-        rows = connection.execute("SELECT metadata->>'order', count(*) FROM eventsapp_event GROUP BY 1")
-        return dict(rows.fetchall())
 
 
 def assert_each_is_stored_once(installation, answers):
@@ -58,7 +34,7 @@ def assert_each_is_stored_once(installation, answers):
 def test_thirty_two_threads_of_four_processes_and_two_servers(postgres):
     other = free_port()
     postgres.start_web(other)
-    with four_posters(postgres, [postgres.port, other]) as answers:
+    with four_posters(postgres, [postgres.port, other], seconds=15) as answers:
         pass
     assert {status for statuses in answers.values() for status in statuses} == {202}
     assert len(answers) > 1_000
@@ -108,3 +84,22 @@ def test_first_events_by_one_email_at_the_same_moment_make_one_person(postgres):
             "SELECT email, count(*), max(external_id) FROM eventsapp_contact GROUP BY 1"
         ).fetchall()
     assert sorted(rows) == sorted((f"new-{number}@example.org", 1, f"new-{number}") for number in range(25))
+
+
+TWICE = """
+from django.db import connection
+from eventsapp.incoming import read_event
+from eventsapp.ingest import ingest_known
+from eventsapp.models import Workspace
+
+for number in range(20):
+    event = read_event({"event_name": "opened-app", "created_at": 1760000000 + number, "user_id": "1"})
+    ingest_known(Workspace.objects.get(), [event], source="api")
+with connection.cursor() as cursor:
+    cursor.execute("SELECT statement FROM pg_prepared_statements")
+    print(sum("eventsapp_event" in statement for [statement] in cursor.fetchall()))
+"""
+
+
+def test_the_statement_that_stores_events_is_planned_once(postgres):
+    assert postgres.python(TWICE) == "1"

@@ -3,6 +3,7 @@
 Without DATABASE_URL this is the embedded size: SQLite, Celery over files, and the secret key, all in EVENTSAPP_VAR.
 """
 
+import os
 from pathlib import Path
 
 import environ
@@ -121,7 +122,7 @@ else:
             # Django's own choice is to prepare nothing, even what asks for it. Its own statements never ask.
             "prepare_threshold": 5,
         } | DATABASES["default"].get("OPTIONS", {})
-        if env.bool("WEB", default=False):
+        if "WEB" in os.environ:  # see wsgi.py
             pool = {"min_size": 1, "max_size": env.int("DATABASE_POOL", default=20), "timeout": 3}
             DATABASES["default"]["OPTIONS"]["pool"] = pool
         else:
