@@ -302,6 +302,8 @@ def test_every_page_fits_and_is_accessible(open_page, width, scheme):
     addresses = [*PAGES]
     page.goto("people/?search=a")
     addresses.append(page.locator("tbody a").first.get_attribute("href"))
+    page.goto("events/")
+    addresses.append(page.locator("tbody a").first.get_attribute("href"))
     addresses.append("people/?q=" + _builder_with_every_row())
     for address in addresses:
         page.goto(address)
