@@ -26,11 +26,20 @@ def differences() -> list[tuple]:
 
 
 def repair():
-    """Make every summary say what its events say; imported baselines stay. Waits for no writer and stops none long."""
+    """Make every summary say what its events say; imported baselines stay. Waits for no writer and stops none long.
+
+    Events of nobody go: the database does not check that they are somebody's.
+    """
     with transaction.atomic(), connection.cursor() as cursor:
         if connection.vendor == "postgresql":
             # Nobody may add events between the counting and the writing.
             cursor.execute("LOCK TABLE eventsapp_eventsummary IN SHARE ROW EXCLUSIVE MODE")
+        cursor.execute(
+            """
+            DELETE FROM eventsapp_event WHERE NOT EXISTS (
+                SELECT 1 FROM eventsapp_contact WHERE eventsapp_contact.id = eventsapp_event.contact_id)
+            """
+        )
         cursor.execute(
             f"""
             INSERT INTO eventsapp_eventsummary (type_id, contact_id, count, first_at, last_at, imported_count)

@@ -61,9 +61,13 @@ class Comparison:
     def negative(self) -> bool:
         return self.op in POSITIVE
 
+    @property
+    def positive_op(self) -> str:
+        return POSITIVE.get(self.op, self.op)
+
     def positive_test(self, place: Column | InJson, clock: Clock):
         """Return the positive operator as a conditional expression about `place`."""
-        op, value = POSITIVE.get(self.op, self.op), self.value
+        op, value = self.positive_op, self.value
         if op == "known":
             return place.present()
         if op in BOOLEAN:

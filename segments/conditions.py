@@ -134,9 +134,7 @@ class Where:
     @classmethod
     def read(cls, node: Node) -> "Where":
         node.object({"key", "op", "value"})
-        key = node.at("key").text(190)
-        if '"' in key or "\\" in key:
-            raise node.at("key").wrong("No metadata key holds a quote or a backslash.")
+        key = read_key(node.at("key"))
         return cls(key, read_json_comparison(node, key, "_date", money=True))
 
     def test(self, clock: Clock):
@@ -148,6 +146,14 @@ class Where:
 
     def __str__(self):
         return f"{self.key} {self.comparison}"
+
+
+def read_key(node: Node) -> str:
+    """Read a key of metadata."""
+    key = node.text(190)
+    if '"' in key or "\\" in key:
+        raise node.wrong("No metadata key holds a quote or a backslash.")
+    return key
 
 
 def read_json_comparison(node: Node, key: str, date_suffix: str, *, money: bool = False) -> Comparison:
@@ -215,8 +221,8 @@ class DidEvent:
         """Those who did it as often as asked. Without window and metadata the summaries know; else the events do."""
         if not self.within and not self.where:
             summaries = EventSummary.objects.filter(type=self.event.type).with_totals()
-            return _some(summaries, among).filter(total__gte=1).filter(self.count.test(F("total"))).values("contact_id")
-        events = _some(Event.objects.filter(type=self.event.type), among)
+            return some(summaries, among).filter(total__gte=1).filter(self.count.test(F("total"))).values("contact_id")
+        events = some(Event.objects.filter(type=self.event.type), among)
         if self.within:
             events = events.filter(within(F("created_at"), self.within.span(clock)))
         for where in self.where:
@@ -283,7 +289,7 @@ class EventTime:
         return replace(self, event=self.event.known_as(types))
 
     def contacts(self, clock: Clock, among=None):
-        summaries = _some(EventSummary.objects.filter(type=self.event.type).with_totals(), among)
+        summaries = some(EventSummary.objects.filter(type=self.event.type).with_totals(), among)
         place = Column(self.occurrence, "date")
         return summaries.filter(self.comparison.positive_test(place, clock)).values("contact_id")
 
@@ -355,11 +361,9 @@ class Attribute:
         return f"{self.label} {self.comparison}"
 
 
-def _some(rows, among):
+def some(rows, among):
+    """Rows of these contacts, None for all."""
     return rows if among is None else rows.filter(contact_id__in=among)
-
-
-KINDS = {condition.kind: condition for condition in (DidEvent, EventTime, Attribute)}
 
 
 def types_named(workspace: Workspace, names: set[str]) -> dict[str, int]:

@@ -5,12 +5,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 from eventsapp.models import Workspace
-from segments.conditions import KINDS, Where, read_where, types_named
+from segments.conditions import Attribute, DidEvent, EventTime, Where, read_where, types_named
+from segments.histories import Aggregate, Sequence
 from segments.reading import Invalid, Node, Unreadable
 
 __all__ = ["Definition", "Group", "Invalid", "parse", "parse_where"]
 
 VERSION = 1
+KINDS = {condition.kind: condition for condition in (DidEvent, EventTime, Aggregate, Sequence, Attribute)}
 DEEPEST = 5
 MOST_CONDITIONS = 100
 

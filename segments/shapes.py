@@ -6,6 +6,7 @@ from eventsapp.shapes import CONTACT, MONEY, NUMBER, SOMETHING, array, text
 from segments import comparisons
 from segments.conditions import CUSTOM, FIELDS, MOST_COUNTED
 from segments.definition import DEEPEST, MOST_CONDITIONS, VERSION
+from segments.histories import FUNCTIONS
 from segments.reading import FIRST_DAY, LAST_DAY, MOST_DAYS
 from segments.search import DEEPEST as SEARCH_DEEPEST
 from segments.search import MOST_FILTERS
@@ -40,6 +41,11 @@ DATE_COMPARISONS = [
     _compared(comparisons.PRESENCE, None),
 ]
 AMOUNT = {"anyOf": [NUMBER, MONEY]}
+TOTALS = [
+    _compared(PLAIN_NUMBER, AMOUNT),
+    _compared(("between",), _pair(AMOUNT)),
+    _compared(comparisons.PRESENCE, None),
+]
 COMPARISONS = [
     _compared(PLAIN_TEXT, WORDS),
     _compared(LISTS, array(WORDS, minItems=1, maxItems=comparisons.MOST_LISTED)),
@@ -50,7 +56,7 @@ COMPARISONS = [
 ]
 
 
-def _question(properties: dict, comparisons_there: list[dict], **words) -> dict:
+def _question(properties: dict, comparisons_there: list[dict], *, absent: tuple[str, ...] = (), **words) -> dict:
     """An object with an operator and, where that takes one, a value."""
     operators = [op for there in comparisons_there for op in there["properties"]["op"]["enum"]]
     compared = {
@@ -60,8 +66,9 @@ def _question(properties: dict, comparisons_there: list[dict], **words) -> dict:
             "description": "What it compares to: a text or several, a number, money, days, a day, or two of them.",
         },
     }
+    optional = ("value", *absent)
     return record(
-        properties | compared, optional=("value",), additionalProperties=False, anyOf=comparisons_there, **words
+        properties | compared, optional=optional, additionalProperties=False, anyOf=comparisons_there, **words
     )
 
 
@@ -116,7 +123,18 @@ def _kind(name: str) -> dict:
     return {"kind": {"type": "string", "const": name}}
 
 
-# By kind, as segments.conditions.KINDS has them. Upper apps add theirs.
+# By kind, as segments.definition.KINDS has them. Upper apps add theirs.
+WHERES = {"anyOf": [array(WHERE, minItems=1), {"type": "null"}], "description": "All hold on the same event."}
+STEP = shape(
+    "Step",
+    record(
+        {"event": EVENT_NAME, "where": WHERES},
+        optional=("where",),
+        additionalProperties=False,
+        description="An event of a sequence.",
+        examples=[{"event": "signed-up"}],
+    ),
+)
 CONDITIONS: dict[str, dict] = {
     "event": shape(
         "EventCondition",
@@ -131,10 +149,7 @@ CONDITIONS: dict[str, dict] = {
                 },
                 "count": {"anyOf": [COUNT, {"type": "null"}]},
                 "within": {"anyOf": [WITHIN, {"type": "null"}]},
-                "where": {
-                    "anyOf": [array(WHERE, minItems=1), {"type": "null"}],
-                    "description": "All hold on the same event.",
-                },
+                "where": WHERES,
             },
             optional=("did", "count", "within", "where"),
             additionalProperties=False,
@@ -147,6 +162,41 @@ CONDITIONS: dict[str, dict] = {
             _kind("event_time") | {"event": EVENT_NAME, "occurrence": {"type": "string", "enum": ["first", "last"]}},
             DATE_COMPARISONS,
             description="When somebody did something for the first or the last time.",
+        ),
+    ),
+    "aggregate": shape(
+        "AggregateCondition",
+        _question(
+            _kind("aggregate")
+            | {
+                "event": EVENT_NAME,
+                "key": text("The key whose values are taken together.", most=190, pattern=KEY),
+                "function": {"type": "string", "enum": list(FUNCTIONS)},
+                "within": {"anyOf": [WITHIN, {"type": "null"}]},
+                "where": WHERES,
+            },
+            TOTALS,
+            absent=("within", "where"),
+            description="What the values of a key add up to, in numbers or in one currency.",
+        ),
+    ),
+    "sequence": shape(
+        "SequenceCondition",
+        record(
+            _kind("sequence")
+            | {
+                "first": STEP,
+                "then": STEP,
+                "did": {
+                    "type": ["boolean", "null"],
+                    "default": True,
+                    "description": "False: did the first, and once the days passed without the other.",
+                },
+                "within_days": DAYS | {"minimum": 1, "description": "How many times 24 hours the other may take."},
+            },
+            optional=("did",),
+            additionalProperties=False,
+            description="Did one thing and then, strictly later, another.",
         ),
     ),
     "attribute": shape(

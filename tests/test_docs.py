@@ -8,7 +8,8 @@ import pytest
 from messaging import text
 from messaging.models import Delivery
 from segments import comparisons
-from segments.conditions import FIELDS, KINDS
+from segments.conditions import FIELDS
+from segments.definition import KINDS
 
 ROOT = Path(__file__).resolve().parents[1]
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from eventsapp.incoming import fingerprint_of, read_event
 from eventsapp.ingest import ingest
 from eventsapp.models import Contact, Event, EventSummary, Workspace
-from eventsapp.summaries import differences
+from eventsapp.summaries import differences, repair
 
 pytestmark = pytest.mark.django_db
 AT = 1_760_000_000
@@ -94,3 +94,14 @@ def test_however_it_is_cut_nothing_is_lost_or_doubled(db, sent, cuts):
     assert sum(summary.count for summary in summaries) == stored
     assert differences() == []
     assert not summaries.filter(type__name__contains=".").exists()
+
+
+@pytest.mark.django_db
+def test_events_of_nobody_are_found_and_go(buyer, does):
+    does(buyer, "placed-order", times=2)
+    buyer.summaries.all().delete()
+    Contact.objects.filter(pk=buyer.pk)._raw_delete(using="default")
+    assert len(differences()) == 1
+    repair()
+    assert not Event.objects.exists()
+    assert differences() == []

@@ -17,8 +17,8 @@ from drf_spectacular.validation import validate_schema
 from eventsapp.openapi import SHAPES, document
 from eventsapp.serializers import ContactIn
 from segments import comparisons
-from segments.conditions import FIELDS, KINDS
-from segments.definition import Invalid, parse
+from segments.conditions import FIELDS
+from segments.definition import KINDS, Invalid, parse
 from segments.shapes import CONDITIONS
 
 pytestmark = pytest.mark.django_db

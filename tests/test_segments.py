@@ -43,6 +43,16 @@ def usd(amount):
     return {"amount": amount, "currency": "usd"}
 
 
+def total(function, op, *value, key="n", **parts):
+    found = {"kind": "aggregate", "event": "placed-order", "key": key, "function": function, "op": op}
+    return found | ({"value": value[0]} if value else {}) | parts
+
+
+def sequence(first, then, days, **parts):
+    first, then = ({"event": step} if isinstance(step, str) else step for step in (first, then))
+    return {"kind": "sequence", "first": first, "then": then, "within_days": days} | parts
+
+
 @pytest.fixture
 def town(shop, person, does):
     """Ada orders often, Björn once long ago, Cem never; Zed is archived, Vic a visitor, and another shop has a twin."""
@@ -138,6 +148,34 @@ TABLE = [
     (attribute("user_id", "starts_with", "c"), "cem"),
     (attribute("signed_up_at", "more_than_days_ago", 39), "ada"),
     (attribute("signed_up_at", "unknown"), "björn cem"),
+    (total("sum", "gte", 6.5), "ada"),
+    (total("sum", "gt", 6.5), ""),
+    (total("sum", "ne", 6.5), "björn cem"),
+    (total("sum", "lte", 3, within={"last_days": 3}), "ada"),
+    (total("sum", "eq", 3, where=where("item", "is", "lamp")), "ada"),
+    (total("avg", "between", [3.2, 3.3]), "ada"),
+    (total("min", "lt", 3.1), "ada"),
+    (total("max", "gt", 3.4), "ada"),
+    (total("max", "known"), "ada"),
+    (total("max", "unknown"), "björn cem"),
+    (total("max", "known", key="total"), "ada"),
+    (total("sum", "eq", usd(4900), key="total"), "ada"),
+    (total("sum", "between", [usd(1), usd(4899)], key="total"), ""),
+    (total("sum", "eq", {"amount": 100, "currency": "EUR"}, key="total"), "ada"),
+    (total("sum", "gte", 1, key="total"), ""),
+    (total("sum", "ne", usd(4900), key="total", event="not-seen-yet"), "ada björn cem"),
+    (sequence("placed-order", "opened-app", 199), "björn"),
+    (sequence("placed-order", "opened-app", 100), ""),
+    (sequence("opened-app", "placed-order", 199), ""),
+    (sequence("placed-order", "placed-order", 10), "ada"),
+    (sequence("placed-order", "placed-order", 3), ""),
+    (sequence({"event": "placed-order", "where": where("item", "is", "étui")}, {"event": "placed-order", "where": where("n", "eq", 3)}, 10), "ada"),
+    (sequence({"event": "placed-order", "where": where("item", "is", "étui")}, {"event": "placed-order", "where": where("n", "eq", 4)}, 10), ""),
+    (sequence("placed-order", "opened-app", 100, did=False), "björn"),
+    (sequence("placed-order", "opened-app", 30, did=False), "ada björn"),
+    (sequence("placed-order", "placed-order", 42, did=False), "björn"),
+    (sequence("placed-order", "not-seen-yet", 30, did=False), "ada björn"),
+    (sequence("not-seen-yet", "placed-order", 30, did=False), ""),
     ({"match": "any", "conditions": [never(), attribute("custom_attributes.plan", "is", "pro")]}, "ada cem"),
 ]  # fmt: skip
 
@@ -217,6 +255,17 @@ WRONG = [
     ({"conditions": [did(where=where("a", "between", [usd(1), 5]))]}, "conditions[0].where[0].value"),
     ({"conditions": [did(where=where("a", "in", []))]}, "conditions[0].where[0].value"),
     ({"conditions": [attribute("hobby", "is", "x")]}, "conditions[0].field"),
+    ({"conditions": [total("median", "gt", 1)]}, "conditions[0].function"),
+    ({"conditions": [total("sum", "contains", "x")]}, "conditions[0].op"),
+    ({"conditions": [total("sum", "gt", "x")]}, "conditions[0].value"),
+    ({"conditions": [total("sum", "gt", 1, key='a"b')]}, "conditions[0].key"),
+    (
+        {"conditions": [sequence("a", {"event": "b", "where": where("c", "is", 1)}, 7)]},
+        "conditions[0].then.where[0].value",
+    ),
+    ({"conditions": [sequence("a", {}, 7)]}, "conditions[0].then.event"),
+    ({"conditions": [sequence("a", "b", None)]}, "conditions[0].within_days"),
+    ({"conditions": [sequence("a", "b", 7, within={"last_days": 3})]}, "conditions[0].within"),
     ({"conditions": [attribute("email", "gt", 5)]}, "conditions[0].op"),
     ({"conditions": [attribute("signed_up_at", "is", "x")]}, "conditions[0].op"),
     ({"conditions": [did(colour="red")]}, "conditions[0].colour"),
@@ -317,7 +366,22 @@ TESTS = st.one_of(
     st.tuples(st.sampled_from(["eq", "ne", "gt", "lte"]), st.just(usd(300))),
     st.tuples(st.sampled_from(["is_true", "is_false", "known", "unknown"]), st.none()),
 )  # fmt: skip
-CONDITIONS = st.builds(
+TOTALS = st.builds(
+    lambda event, function, test, days: (
+        {"kind": "aggregate", "event": event, "key": "v", "function": function, "op": test[0]}
+        | ({"value": test[1]} if test[1] is not None else {})
+        | ({"within": {"last_days": days}} if days else {})
+    ),
+    st.sampled_from(["a", "b"]),
+    st.sampled_from(["sum", "avg", "min", "max"]),
+    st.tuples(st.sampled_from(["eq", "ne", "gt", "gte", "lt", "lte"]), st.sampled_from([3, 2.5, 0, usd(300), usd(600)]))
+    | st.tuples(st.sampled_from(["known", "unknown"]), st.none()),
+    st.none() | st.integers(1, 60),
+)
+SEQUENCES = st.builds(
+    sequence, st.sampled_from(["a", "b"]), st.sampled_from(["a", "b"]), st.integers(1, 40), did=st.booleans()
+)
+EVENTS = st.builds(
     lambda event, is_did, count, days, test: (
         {"kind": "event", "event": event, "did": is_did}
         | ({"count": {"op": count[0], "value": count[1]}} if is_did and count else {})
@@ -330,6 +394,9 @@ CONDITIONS = st.builds(
     st.none() | st.integers(1, 60),
     st.none() | TESTS,
 )
+
+
+CONDITIONS = EVENTS | TOTALS | SEQUENCES
 
 
 def holds(test, value):
@@ -361,7 +428,45 @@ def holds(test, value):
     return {"eq": value == wanted, "gt": value > wanted, "gte": value >= wanted, "lt": value < wanted, "lte": value <= wanted}[op]  # fmt: skip
 
 
+def total_of(condition, values):
+    """Whether what these values of one person add up to is as asked."""
+    op, wanted = condition["op"], condition.get("value")
+    if op in ("ne", "unknown"):
+        return not total_of(condition | {"op": {"ne": "eq", "unknown": "known"}[op]}, values)
+    money = [value["amount"] for value in values if isinstance(value, dict) and value.get("currency") == "usd"]
+    numbers = [value for value in values if isinstance(value, int | float) and not isinstance(value, bool)]
+    if op == "known":
+        return bool(numbers or [value for value in values if isinstance(value, dict) and "amount" in value])
+    counted = money if isinstance(wanted, dict) else numbers
+    if not counted:
+        return False
+    result = {"sum": sum, "min": min, "max": max, "avg": lambda of: sum(of) / len(of)}[condition["function"]](counted)
+    return holds({"op": op, "value": wanted["amount"] if isinstance(wanted, dict) else wanted}, result)
+
+
+def followed(condition, history, person):
+    """Days count backwards: the smaller, the later."""
+
+    def days_of(step):
+        return [days for who_did, event, days, _ in history if (who_did, event) == (person, condition[step]["event"])]
+
+    n, thens = condition["within_days"], days_of("then")
+    if condition["did"]:
+        return any(first - n <= then < first for first in days_of("first") for then in thens)
+    return any(n < first and not any(first - n <= then < first for then in thens) for first in days_of("first"))
+
+
 def expected_of(condition, history, person):
+    if condition["kind"] == "sequence":
+        return followed(condition, history, person)
+    if condition["kind"] == "aggregate":
+        since = condition.get("within", {}).get("last_days", 10**6)
+        mine = [
+            value
+            for who_did, event, days, value in history
+            if (who_did, event) == (person, condition["event"]) and days <= since
+        ]
+        return total_of(condition, mine)
     times = sum(
         1
         for who_did, event, days, value in history
@@ -376,7 +481,7 @@ def expected_of(condition, history, person):
     return times > 0 and {"eq": times == n, "ne": times != n, "gte": times >= n, "lte": times <= n, "gt": times > n}[op]
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     history=HISTORIES, conditions=st.lists(CONDITIONS, min_size=1, max_size=4), match=st.sampled_from(["all", "any"])
 )

@@ -31,7 +31,7 @@ class Handler(WSGIHandler):
             if own.connection is not None:
                 own.close_if_unusable_or_obsolete()
         start_response(f"{response.status_code} {response.reason_phrase}", list(response.items()))
-        return [response.content]
+        return [b"".join(response)]
 
 
 application = Handler()

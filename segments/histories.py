@@ -1,0 +1,219 @@
+"""Questions about several events of one person together: what their values add up to, and what followed what."""
+
+from dataclasses import dataclass, replace
+from typing import ClassVar
+
+from django.db.models import Avg, Case, F, Max, Min, Q, Sum, Value, When, Window, WindowFrame
+from django.db.models.functions import Coalesce
+from django.db.models.lookups import Exact
+
+from eventsapp.models import Event, Workspace
+from segments.comparisons import PRESENCE, Comparison, Money, number_test, read_comparison, within
+from segments.conditions import EventName, Where, Within, read_key, read_where, some
+from segments.days import DAY, Clock
+from segments.reading import MOST_DAYS, Node
+from segments.values import InJson
+
+FUNCTIONS = {"sum": Sum, "avg": Avg, "min": Min, "max": Max}
+SPOKEN = {"sum": "sum", "avg": "average", "min": "lowest", "max": "highest"}
+
+
+@dataclass(frozen=True)
+class Aggregate:
+    """What the values of a key add up to. Events without a number, or in another currency, do not count."""
+
+    kind: ClassVar[str] = "aggregate"
+
+    event: EventName
+    key: str
+    function: str
+    comparison: Comparison
+    within: Within | None = None
+    where: tuple[Where, ...] = ()
+
+    @classmethod
+    def read(cls, node: Node, workspace: Workspace) -> "Aggregate":
+        node.object({"kind", "event", "key", "function", "op", "value", "within", "where"})
+        parts = {"event": EventName(""), "key": "", "function": "sum", "comparison": Comparison("known")}
+        with node.going_on():
+            parts["event"] = EventName.read(node.at("event"))
+        with node.going_on():
+            parts["key"] = read_key(node.at("key"))
+        with node.going_on():
+            parts["function"] = node.at("function").choice(FUNCTIONS)
+        with node.going_on():
+            parts["comparison"] = read_comparison(node, "number", money=True)
+        if node.has("within"):
+            with node.going_on():
+                parts["within"] = Within.read(node.at("within"))
+        if node.has("where"):
+            with node.going_on():
+                parts["where"] = read_where(node.at("where"))
+        return cls(**parts)
+
+    @property
+    def negative(self) -> bool:
+        return self.comparison.negative
+
+    def names(self):
+        return [self.event]
+
+    def named(self, types) -> "Aggregate":
+        return replace(self, event=self.event.known_as(types))
+
+    def contacts(self, clock: Clock, among=None):
+        events = some(Event.objects.filter(type=self.event.type), among)
+        if self.within:
+            events = events.filter(within(F("created_at"), self.within.span(clock)))
+        for where in self.where:
+            events = events.filter(where.test(clock))
+        events = events.annotate(number=self._number()).filter(number__isnull=False).order_by().values("contact_id")
+        if self.comparison.op in PRESENCE:
+            return events.distinct()
+        events = events.annotate(result=FUNCTIONS[self.function]("number"))
+        op, value = self.comparison.positive_op, self.comparison.value
+        return events.filter(number_test(op, _plain(value), F("result"))).values("contact_id")
+
+    def _number(self):
+        place, currency = InJson("metadata", self.key), _currency(self.comparison.value)
+        amount, its_currency = place.money()
+        if currency:
+            return Case(When(Exact(its_currency, currency), then=amount))
+        return Coalesce(place.number(), amount) if self.comparison.op in PRESENCE else place.number()
+
+    def as_json(self) -> dict:
+        data = {"kind": self.kind, "event": self.event.name, "key": self.key, "function": self.function}
+        data |= self.comparison.as_json()
+        if self.within:
+            data["within"] = self.within.as_json()
+        if self.where:
+            data["where"] = [where.as_json() for where in self.where]
+        return data
+
+    def __str__(self):
+        parts = [f"{SPOKEN[self.function]} of {self.key} of {self.event} {self.comparison}", str(self.within or "")]
+        if self.where:
+            parts.append("where " + " and ".join(str(where) for where in self.where))
+        return " ".join(part for part in parts if part)
+
+
+def _first(value):
+    return value[0] if isinstance(value, tuple) else value
+
+
+def _currency(value) -> str | None:
+    return _first(value).currency if isinstance(_first(value), Money) else None
+
+
+def _plain(value):
+    if isinstance(value, tuple):
+        return tuple(map(_plain, value))
+    return float(value.amount if isinstance(value, Money) else value)
+
+
+# What followed what -------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Step:
+    """An event with its metadata, as one of a sequence."""
+
+    event: EventName
+    where: tuple[Where, ...] = ()
+
+    @classmethod
+    def read(cls, node: Node) -> "Step":
+        node.object({"event", "where"})
+        event, where = EventName(""), ()
+        with node.going_on():
+            event = EventName.read(node.at("event"))
+        if node.has("where"):
+            with node.going_on():
+                where = read_where(node.at("where"))
+        return cls(event, where)
+
+    def test(self, clock: Clock) -> Q:
+        test = Q(type=self.event.type)
+        for where in self.where:
+            test &= Q(where.test(clock))
+        return test
+
+    def as_json(self) -> dict:
+        return {"event": self.event.name} | ({"where": [where.as_json() for where in self.where]} if self.where else {})
+
+    def __str__(self):
+        where = " and ".join(str(where) for where in self.where)
+        return f"{self.event} where {where}" if where else str(self.event)
+
+
+class StrictlyLater(WindowFrame):
+    """Rows whose order is at least one second above this row's. Both databases take an offset, which Django does not
+    write for PostgreSQL."""
+
+    def __init__(self):
+        super().__init__(start=Value(None), end=Value(None))
+
+    def as_sql(self, compiler, connection):
+        return "RANGE BETWEEN 1 FOLLOWING AND UNBOUNDED FOLLOWING", []
+
+
+@dataclass(frozen=True)
+class Sequence:
+    """Did something and then, within some days, another thing; or did the first and let the days pass without."""
+
+    kind: ClassVar[str] = "sequence"
+    negative: ClassVar[bool] = False  # who did not do the first is in neither
+
+    first: Step
+    then: Step
+    within_days: int
+    did: bool = True
+
+    @classmethod
+    def read(cls, node: Node, workspace: Workspace) -> "Sequence":
+        node.object({"kind", "first", "then", "did", "within_days"})
+        parts = {"first": Step(EventName("")), "then": Step(EventName("")), "within_days": 1}
+        for name in ("first", "then"):
+            with node.going_on():
+                parts[name] = Step.read(node.at(name))
+        with node.going_on():
+            parts["did"] = node.at("did").boolean(default=True)
+        with node.going_on():
+            parts["within_days"] = node.at("within_days").integer(1, MOST_DAYS)
+        return cls(**parts)
+
+    def names(self):
+        return [self.first.event, self.then.event]
+
+    def named(self, types) -> "Sequence":
+        first, then = (replace(step, event=step.event.known_as(types)) for step in (self.first, self.then))
+        return replace(self, first=first, then=then)
+
+    def contacts(self, clock: Clock, among=None):
+        """One pass over the events of both steps: each first knows the earliest `then` that is strictly later."""
+        span = self.within_days * DAY
+        types = [event.type for event in self.names() if event.type is not None]
+        asked = self.first.test(clock)
+        if not self.did:
+            asked &= Q(created_at__lt=clock.now - span)
+        later = Window(
+            Min(Case(When(self.then.test(clock), then=F("created_at")))),
+            partition_by="contact_id",
+            order_by="created_at",
+            frame=StrictlyLater(),
+        )
+        # As one expression: what is filtered beside a window is filtered before it, and would take the `then`s away.
+        seconds = Case(When(asked, then=Coalesce(later - F("created_at"), Value(span + 1))))
+        events = some(Event.objects.filter(type__in=types), among).order_by().annotate(seconds=seconds)
+        found = events.filter(seconds__lte=span) if self.did else events.filter(seconds__gt=span)
+        return found.values("contact_id").distinct()
+
+    def as_json(self) -> dict:
+        data = {"kind": self.kind, "first": self.first.as_json(), "then": self.then.as_json(), "did": self.did}
+        return data | {"within_days": self.within_days}
+
+    def __str__(self):
+        days = "a day" if self.within_days == 1 else f"{self.within_days:,} days"
+        if self.did:
+            return f"did {self.first} and then {self.then} within {days}"
+        return f"did {self.first} and then, for {days}, not {self.then}"
