@@ -15,7 +15,7 @@ from eventsapp.openapi import JSON, header, in_path, operation, query
 from eventsapp.people import change_contact, contact_by_id, contact_named, create_contact
 from eventsapp.request_log import notes_of, notes_of_batch
 from eventsapp.serializers import ContactIn, contact_as_json, event_as_json, summary_as_json
-from eventsapp.transport import ApiView, body_of
+from eventsapp.transport import ApiView, body_of, number_in
 
 PER_PAGE, MOST_PER_PAGE = 50, 200
 CONTACT_ID = in_path("contact_id", "The contact's id: 24 hex digits.", shapes.CONTACT_ID)
@@ -86,7 +86,7 @@ class Events(ApiView):
         if asked.get("summary") == "true":
             summaries = EventSummary.objects.filter(contact=contact).with_totals().select_related("type")
             return Response(summary_as_json(summaries.order_by("type__name"), contact))
-        per_page = _number(asked, "per_page", PER_PAGE, most=MOST_PER_PAGE)
+        per_page = number_in(asked, "per_page", PER_PAGE, most=MOST_PER_PAGE)
         before, since = _place(asked, "before"), _place(asked, "since")
         events = Event.objects.filter(contact=contact).select_related("type")
         if since:
@@ -174,15 +174,6 @@ def _place(asked, name) -> tuple[int, int, int] | None:
         raise Refused(invalid(name, message)) from None
 
 
-def _number(asked, name, default, *, most) -> int:
-    text = asked.get(name, "")
-    if not text:
-        return default
-    if not text.isdecimal() or len(text) > 9 or not 1 <= int(text) <= most:
-        raise Refused(invalid(name, f"{name} must be a whole number from 1 to {most}."))
-    return int(text)
-
-
 class Contacts(ApiView):
     """`POST /contacts` makes a person; it never changes one. `GET /contacts` lists people, the newest first."""
 
@@ -192,29 +183,16 @@ class Contacts(ApiView):
         "list_contacts",
         "People",
         answers={200: ("A page of people.", shapes.CONTACT_LIST)},
-        parameters=[
-            query(
-                "per_page",
-                "How many at once.",
-                {
-                    "type": "integer",
-                    "minimum": 1,
-                    "maximum": contact_pages.MOST_PER_PAGE,
-                    "default": contact_pages.PER_PAGE,
-                },
-            ),
-            query("starting_after", "What pages.next of the page before says.", {"type": "string"}),
-        ],
+        parameters=contact_pages.PAGE_PARAMETERS,
     )
     def get(self, request):
         """List people, the newest first.
 
         Users and leads, without those who are archived.
         """
-        asked = request.query_params
-        per_page = _number(asked, "per_page", contact_pages.PER_PAGE, most=contact_pages.MOST_PER_PAGE)
+        per_page, cursor = contact_pages.asked_page(request.query_params)
         people = Contact.objects.filter(workspace=self.workspace).people()
-        page = contact_pages.page_of(people, per_page=per_page, starting_after=asked.get("starting_after"))
+        page = contact_pages.page_of(people, per_page=per_page, cursor=cursor)
         # python-intercom 3 lists leads here, and looks for this key.
         return Response(page | {"contacts": page["data"]})
 

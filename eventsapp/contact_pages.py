@@ -8,7 +8,9 @@ from django.db.models import F, Q, Value
 from django.db.models.functions import Coalesce
 
 from eventsapp.errors import Refused, invalid
+from eventsapp.openapi import query
 from eventsapp.serializers import contact_as_json
+from eventsapp.transport import number_in
 
 PER_PAGE, MOST_PER_PAGE = 50, 150
 SORTS = ("created_at", "updated_at", "signed_up_at", "last_seen_at")
@@ -59,18 +61,42 @@ class Cursor:
         raise Refused(invalid("starting_after", message))
 
 
-def page_of(contacts, *, per_page: int, starting_after: str | None, order: Order = NEWEST_FIRST) -> dict:
-    """Return one page of a queryset of contacts as JSON. Raises Refused for a cursor that is none."""
+PAGE_PARAMETERS = [
+    query(
+        "per_page",
+        "How many at once.",
+        {"type": "integer", "minimum": 1, "maximum": MOST_PER_PAGE, "default": PER_PAGE},
+    ),
+    query("starting_after", "What pages.next of the page before says.", {"type": "string"}),
+]
+
+
+def asked_page(asked) -> tuple[int, Cursor | None]:
+    """Return how many contacts the query asks for, and after which place. Raises Refused."""
+    per_page = number_in(asked, "per_page", PER_PAGE, most=MOST_PER_PAGE)
+    starting_after = asked.get("starting_after")
+    return per_page, Cursor.read(starting_after) if starting_after else None
+
+
+def page_of(contacts, *, per_page: int, cursor: Cursor | None, order: Order = NEWEST_FIRST) -> dict:
+    """Return one page of a queryset of contacts as JSON."""
     page, total, found = 1, contacts.count(), order.of(contacts)
-    if starting_after:
-        cursor = Cursor.read(starting_after)
+    if cursor:
         page, found = cursor.page, found.filter(order.after(cursor))
     found = list(found.select_related("workspace")[: per_page + 1])
+    following = None
+    if len(found) > per_page:
+        last = found[per_page - 1]
+        following = Cursor(last.sort_key, last.pk, page + 1)
+    return envelope(found[:per_page], total, page=page, per_page=per_page, following=following)
+
+
+def envelope(contacts, total: int, *, page: int, per_page: int, following: Cursor | None) -> dict:
+    """Return a page of contacts out of `total` as JSON; `following` is the place where the next one begins."""
     # python-intercom 3 stumbles where there is no `next` at all.
     pages = {"type": "pages", "next": None, "page": page, "per_page": per_page}
     pages["total_pages"] = max(-(-total // per_page), 1)
-    if len(found) > per_page:
-        last = found[per_page - 1]
-        pages["next"] = {"page": page + 1, "starting_after": str(Cursor(last.sort_key, last.pk, page + 1))}
-    data = [contact_as_json(contact) for contact in found[:per_page]]
+    if following:
+        pages["next"] = {"page": following.page, "starting_after": str(following)}
+    data = [contact_as_json(contact) for contact in contacts]
     return {"type": "list", "data": data, "total_count": total, "pages": pages}

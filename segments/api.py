@@ -1,20 +1,207 @@
 """Segments over the API."""
 
+from django.db import IntegrityError, transaction
+from rest_framework import serializers
 from rest_framework.response import Response
 
-from eventsapp.contact_pages import page_of
-from eventsapp.errors import Fault, Refused
+from eventsapp.contact_pages import PAGE_PARAMETERS, Cursor, asked_page, envelope, page_of
+from eventsapp.errors import Fault, NotFound, Refused, invalid
 from eventsapp.models import Contact, Scope
-from eventsapp.openapi import operation
-from eventsapp.serializers import contact_as_json
+from eventsapp.openapi import in_path, operation, query
+from eventsapp.serializers import Text, contact_as_json
 from eventsapp.shapes import CONTACT_LIST
 from eventsapp.transport import ApiView
 from segments import shapes
-from segments.definition import Invalid, parse
+from segments.definition import Invalid, parse, parse_to_save
 from segments.engine import answer, one_moment
+from segments.models import Segment
 from segments.search import read_search
 
 PREVIEWED = 50
+SEGMENT_ID = in_path("segment_id", "The segment's id.", shapes.SEGMENT_ID)
+INCLUDE_COUNT = query("include_count", "true counts the members.", {"type": "boolean"})
+
+
+class Segments(ApiView):
+    """`GET /segments` lists them, `POST /segments` makes one."""
+
+    scopes = {"GET": Scope.READ, "POST": Scope.ADMIN}
+
+    @operation(
+        "list_segments",
+        "Segments",
+        answers={200: ("The segments.", shapes.SEGMENT_LIST)},
+        parameters=[INCLUDE_COUNT],
+    )
+    def get(self, request):
+        """List the segments.
+
+        Those that are not archived, by name.
+        """
+        with one_moment() as now:
+            saved = self.workspace.segments.active()
+            rows = [_as_json(segment, _count_at(request, now)) for segment in saved]
+        return Response({"type": "segment.list", "segments": rows, "pages": {}})
+
+    @operation(
+        "create_segment",
+        "Segments",
+        asks=shapes.SEGMENT_IN,
+        answers={200: ("The new segment.", shapes.SEGMENT)},
+        refuses=(409, 422),
+    )
+    def post(self, request):
+        """Save a definition under a name."""
+        segment = Segment(workspace=self.workspace)
+        return Response(_as_json(_save(segment, _fields(self.sent()))))
+
+
+class OneSegment(ApiView):
+    """One segment: read, change, archive."""
+
+    scopes = {"GET": Scope.READ, "PUT": Scope.ADMIN, "DELETE": Scope.ADMIN}
+
+    @operation(
+        "get_segment",
+        "Segments",
+        answers={200: ("The segment.", shapes.SEGMENT)},
+        refuses=(404,),
+        parameters=[SEGMENT_ID, INCLUDE_COUNT],
+    )
+    def get(self, request, segment_id):
+        """Read one segment."""
+        with one_moment() as now:
+            return Response(_as_json(_segment(self.workspace, segment_id), _count_at(request, now)))
+
+    @operation(
+        "change_segment",
+        "Segments",
+        asks=shapes.SEGMENT_CHANGES,
+        answers={200: ("The segment, changed.", shapes.SEGMENT)},
+        refuses=(404, 409, 422),
+        parameters=[SEGMENT_ID],
+    )
+    def put(self, request, segment_id):
+        """Change a segment.
+
+        What is not named stays as it is.
+        """
+        fields = _fields(self.sent(), partial=True)
+        return Response(_as_json(_save(_segment(self.workspace, segment_id), fields)))
+
+    @operation(
+        "archive_segment",
+        "Segments",
+        answers={200: ("It is archived.", shapes.SEGMENT_ARCHIVED)},
+        refuses=(404, 409),
+        parameters=[SEGMENT_ID],
+    )
+    def delete(self, request, segment_id):
+        """Archive a segment.
+
+        One that is an audience stays: change what uses it first.
+        """
+        segment = _segment(self.workspace, segment_id)
+        if users := segment.users():
+            message = f"“{segment.name}” is the audience of {', '.join(users)}. Change that first."
+            raise Refused(Fault("conflict", message), status=409)
+        segment.archive()
+        return Response({"type": "segment", "id": str(segment.pk), "archived": True})
+
+
+class SegmentContacts(ApiView):
+    """`GET /segments/{id}/contacts`: who belongs to it now, page by page."""
+
+    scopes = {"GET": Scope.READ}
+
+    @operation(
+        "list_segment_contacts",
+        "Segments",
+        answers={200: ("A page of its members.", CONTACT_LIST)},
+        refuses=(404, 422),
+        parameters=[SEGMENT_ID, *PAGE_PARAMETERS],
+    )
+    def get(self, request, segment_id):
+        """List who belongs to a segment at this moment, the newest first."""
+        per_page, cursor = asked_page(request.query_params)
+        with one_moment() as now:
+            segment = _segment(self.workspace, segment_id)
+            result = answer(_parsed(parse, self.workspace, segment.definition), now)
+            ids = result.page(before=cursor.pk if cursor else None, size=per_page)
+            contacts = Contact.objects.select_related("workspace").in_bulk(ids)
+        page = cursor.page if cursor else 1
+        following = Cursor(0, ids[-1], page + 1) if ids and ids[-1] > result.ids.min() else None
+        members = [contacts[pk] for pk in ids]
+        return Response(envelope(members, result.count, page=page, per_page=per_page, following=following))
+
+
+class SegmentIn(serializers.Serializer):
+    """What an app may write of a segment."""
+
+    name = Text(max_length=100)
+    description = Text(max_length=255, required=False, allow_blank=True)
+    definition = serializers.JSONField()
+
+
+def _fields(sent, *, partial=False) -> dict:
+    if not isinstance(sent, dict):
+        raise Refused(invalid("body", "Write a JSON object with the fields of the segment."))
+    incoming = SegmentIn(data=sent, partial=partial)
+    incoming.is_valid(raise_exception=True)
+    return dict(incoming.validated_data)
+
+
+def _parsed(read, workspace, definition):
+    try:
+        return read(workspace, definition)
+    except Invalid as error:
+        raise Refused(*error.faults, status=422) from error
+
+
+def _segment(workspace, segment_id: str) -> Segment:
+    try:
+        return workspace.segments.active().get(pk=int(segment_id))
+    except Segment.DoesNotExist:
+        raise NotFound("Resource Not Found", "id") from None
+
+
+def _save(segment: Segment, fields: dict) -> Segment:
+    if "definition" in fields:
+        fields["definition"] = _parsed(parse_to_save, segment.workspace, fields["definition"]).as_json()
+    for name, value in fields.items():
+        setattr(segment, name, value)
+    try:
+        with transaction.atomic():
+            segment.save()
+    except IntegrityError as error:
+        message = "A segment of this name exists. Choose another name."
+        raise Refused(Fault("conflict", message, "name"), status=409) from error
+    return segment
+
+
+def _count_at(request, now: int) -> int | None:
+    """The moment for which members are to be counted, None when nobody asked."""
+    return now if request.query_params.get("include_count") == "true" else None
+
+
+def _as_json(segment: Segment, count_at: int | None = None) -> dict:
+    """A segment as Intercom's API has it, with what it asks. What can't be asked any more has no count."""
+    body = {
+        "type": "segment",
+        "id": str(segment.pk),
+        "name": segment.name,
+        "description": segment.description,
+        "created_at": int(segment.created_at.timestamp()),
+        "updated_at": int(segment.updated_at.timestamp()),
+        "person_type": "user",
+        "definition": segment.definition,
+    }
+    if count_at is not None:
+        try:
+            body["count"] = answer(parse(segment.workspace, segment.definition), count_at).count
+        except Invalid:
+            body["count"] = None
+    return body
 
 
 class Preview(ApiView):
@@ -39,11 +226,7 @@ class Preview(ApiView):
         if definition is None:
             raise Refused(Fault("parameter_not_found", 'Write {"definition": {…}}.', "definition"))
         with one_moment() as now:
-            try:
-                asked = parse(self.workspace, definition)
-            except Invalid as error:
-                raise Refused(*error.faults, status=422) from error
-            result = answer(asked, now)
+            result = answer(_parsed(parse, self.workspace, definition), now)
             contacts = Contact.objects.select_related("workspace").in_bulk(result.page(size=PREVIEWED))
         newest = [contact_as_json(contacts[pk]) for pk in sorted(contacts, reverse=True)]
         return Response({"count": result.count, "contacts": newest})
@@ -71,7 +254,7 @@ class ContactSearch(ApiView):
             page = page_of(
                 search.of(self.workspace),
                 per_page=search.per_page,
-                starting_after=search.starting_after,
+                cursor=Cursor.read(search.starting_after) if search.starting_after else None,
                 order=search.order,
             )
         return Response(page)

@@ -5,5 +5,8 @@ from segments import api
 
 urlpatterns = [
     api_path("contacts/search", api.ContactSearch),
+    api_path("segments", api.Segments),
     api_path("segments/preview", api.Preview),
+    api_path("segments/(?P<segment_id>[0-9]{1,9})", api.OneSegment),
+    api_path("segments/(?P<segment_id>[0-9]{1,9})/contacts", api.SegmentContacts),
 ]

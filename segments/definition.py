@@ -4,6 +4,7 @@ import contextlib
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
+from eventsapp.errors import Fault
 from eventsapp.models import Workspace
 from segments.conditions import Attribute, DidEvent, EventTime, Where, read_where, types_named
 from segments.histories import Aggregate, Sequence
@@ -93,6 +94,15 @@ def parse(workspace: Workspace, data) -> Definition:
         raise Invalid(top.faults)
     types = types_named(workspace, {name.name for leaf in leaves for name in leaf.names()})
     return Definition(workspace, root.named(types))
+
+
+def parse_to_save(workspace: Workspace, data) -> Definition:
+    """Return the definition in decoded JSON, if a segment may be saved with it. Raises Invalid."""
+    definition = parse(workspace, data)
+    if definition.is_empty:
+        message = "An empty filter is everyone. Add a condition before saving it as a segment."
+        raise Invalid([Fault("parameter_invalid", message, "definition")])
+    return definition
 
 
 def _read_group(node: Node, workspace, *, depth) -> Group:

@@ -4,7 +4,7 @@ import json
 
 from django import forms
 
-from segments.definition import Invalid, parse
+from segments.definition import Invalid, parse_to_save
 from segments.models import Segment
 from segments.urlstate import read_json
 
@@ -24,14 +24,11 @@ class SegmentForm(forms.ModelForm):
 
     def clean_definition(self):
         try:
-            definition = parse(self.instance.workspace, read_json(self.cleaned_data["definition"]))
+            return parse_to_save(self.instance.workspace, read_json(self.cleaned_data["definition"])).as_json()
         except ValueError as error:
             raise forms.ValidationError("The filter could not be read.") from error
         except Invalid as error:
-            raise forms.ValidationError([f"{fault.field}: {fault.message}" for fault in error.faults]) from error
-        if definition.is_empty:
-            raise forms.ValidationError("An empty filter is everyone. Add a condition before saving it as a segment.")
-        return definition.as_json()
+            raise forms.ValidationError([_sentence(fault) for fault in error.faults]) from error
 
     def save(self, commit=True):
         self.instance.definition = self.cleaned_data["definition"]
@@ -40,3 +37,7 @@ class SegmentForm(forms.ModelForm):
     def _get_validation_exclusions(self):
         # The name is unique within the workspace, which is no field of this form.
         return super()._get_validation_exclusions() - {"workspace", "archived_at"}
+
+
+def _sentence(fault) -> str:
+    return fault.message if fault.field == "definition" else f"{fault.field}: {fault.message}"

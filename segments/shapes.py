@@ -1,8 +1,8 @@
 """The language of definitions as JSON schemas: one for each kind of condition. `segments.definition` reads it."""
 
 from eventsapp.contact_pages import MOST_PER_PAGE, SORTS
-from eventsapp.openapi import record, shape
-from eventsapp.shapes import CONTACT, MONEY, NUMBER, SOMETHING, array, text
+from eventsapp.openapi import SHAPES, record, shape
+from eventsapp.shapes import CONTACT, MONEY, NUMBER, SOMETHING, array, const, text, unix
 from segments import comparisons
 from segments.conditions import CUSTOM, FIELDS, MOST_COUNTED
 from segments.definition import DEEPEST, MOST_CONDITIONS, VERSION
@@ -268,6 +268,56 @@ DEFINITION = shape(
             }
         ],
     ),
+)
+SEGMENT_ID = {"type": "string", "pattern": "^[0-9]{1,9}$", "examples": ["12"]}
+SEGMENT = shape(
+    "Segment",
+    record(
+        {
+            "type": const("segment"),
+            "id": SEGMENT_ID,
+            "name": {"type": "string"},
+            "description": {"type": "string"},
+            "created_at": unix("When it was made."),
+            "updated_at": unix("When it was last changed."),
+            "person_type": const("user"),
+            "definition": DEFINITION,
+            "count": {"type": ["integer", "null"], "minimum": 0, "description": "How many belong to it, if asked."},
+        },
+        optional=("count",),
+        description="A saved definition. Whoever matches now belongs to it.",
+    ),
+)
+SEGMENT_LIST = shape(
+    "SegmentList",
+    record(
+        {"type": const("segment.list"), "segments": array(SEGMENT), "pages": {"type": "object"}},
+        description="The segments that are not archived.",
+    ),
+)
+SEGMENT_IN = shape(
+    "SegmentIn",
+    record(
+        {
+            "name": text("Unlike that of any other segment.", most=100),
+            "description": {"type": "string", "maxLength": 255},
+            "definition": DEFINITION,
+        },
+        optional=("description",),
+        examples=[{"name": "Buyers", "definition": {"version": VERSION, "conditions": [AN_ORDER]}}],
+    ),
+)
+SEGMENT_CHANGES = shape(
+    "SegmentChanges",
+    record(
+        SHAPES["SegmentIn"]["properties"],
+        optional=("name", "description", "definition"),
+        description="What is not named stays as it is.",
+        examples=[{"name": "Best buyers"}],
+    ),
+)
+SEGMENT_ARCHIVED = shape(
+    "SegmentArchived", record({"type": const("segment"), "id": SEGMENT_ID, "archived": {"type": "boolean"}})
 )
 PREVIEW_IN = shape(
     "PreviewIn",

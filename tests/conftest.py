@@ -146,7 +146,10 @@ def api_with(client, shop):
     """An app whose token has this scope: `api_with("read")`."""
     from eventsapp.models import ApiToken
 
-    return lambda scope: Api(client, ApiToken.make(workspace=shop, name=scope, scope=scope)[1])
+    def make(scope, workspace=shop):
+        return Api(client, ApiToken.make(workspace=workspace, name=scope, scope=scope)[1])
+
+    return make
 
 
 @pytest.fixture

@@ -288,6 +288,7 @@ def asked(op, value) -> list[dict]:
         {"kind": "attribute", "field": "custom_attributes.paid_at"} | compared,
         *({"kind": "attribute", "field": field} | compared for field in FIELDS),
         {"kind": "event_time", "event": "placed-order", "occurrence": "first"} | compared,
+        {"kind": "aggregate", "event": "placed-order", "key": "total", "function": "sum"} | compared,
         {"kind": "event", "event": "placed-order", "where": [{"key": "total"} | compared]},
         {"kind": "event", "event": "placed-order", "where": [{"key": "due_date"} | compared]},
         {"kind": "event", "event": "placed-order", "count": compared},

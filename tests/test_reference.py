@@ -53,7 +53,8 @@ def test_every_link_within_the_page_leads_to_its_place(page):
     assert links - set(ids) == set()
 
 
-def test_every_command_works_as_it_stands(page, client, api):
+def test_every_command_works_as_it_stands(page, client, api_with):
+    api = api_with("admin")
     api.post("/contacts", {"external_id": "314159", "email": "known@example.org"})
     for method, path, operation in operations():
         shown = re.search(rf'<code id="{operation["operationId"]}-curl">(.*?)</code>', page, re.DOTALL)[1]

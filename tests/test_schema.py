@@ -24,6 +24,7 @@ headers = {{ Authorization = "Bearer {token}" }}
 "path.contact_id" = "{contact_id}"
 "path.external_id" = "314159"
 "path.job_id" = "{job_id}"
+"path.segment_id" = "{segment_id}"
 
 [generation]
 # The same requests in every run: a failure is a change of ours.
@@ -69,7 +70,9 @@ def run_schemathesis(live, folder: Path) -> tuple[int, str, list[dict]]:
     person = {"external_id": "314159", "email": "known@example.org"}
     contact = json.loads(live.request("POST", "/contacts", person)[1])
     job = json.loads(live.request("POST", "/bulk/events", {"items": [{}]})[1])
-    known = {"contact_id": contact["id"], "job_id": job["id"]}
+    buyers = {"name": "Buyers", "definition": {"conditions": [{"kind": "event", "event": "placed-order"}]}}
+    segment = json.loads(live.request("POST", "/segments", buyers)[1])
+    known = {"contact_id": contact["id"], "job_id": job["id"], "segment_id": segment["id"]}
     (folder / "schemathesis.toml").write_text(SETTINGS.format(token=live.token, **known))
     command = [
         str(Path(sys.executable).with_name("schemathesis")), "--config-file", "schemathesis.toml",

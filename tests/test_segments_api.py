@@ -1,0 +1,116 @@
+"""Segments over the API: made, changed, counted, listed, archived; by whom and with what refusals."""
+
+import pytest
+
+from messaging.models import AutoMessage
+from segments.models import Segment
+
+pytestmark = pytest.mark.django_db
+
+ORDERED = {"version": 1, "match": "all", "conditions": [{"kind": "event", "event": "Placed.Order", "did": True}]}
+
+
+@pytest.fixture
+def admin_api(api_with):
+    return api_with("admin")
+
+
+@pytest.fixture
+def buyers(admin_api):
+    return admin_api.post("/segments", {"name": "Buyers", "definition": ORDERED}).json()
+
+
+def test_a_segment_is_made_read_changed_and_archived(admin_api, buyers, buyer, does):
+    does(buyer, "placed-order")
+    address = f"/segments/{buyers['id']}"
+    assert buyers["type"] == "segment"
+    assert buyers["definition"]["conditions"][0]["event"] == "placed-order"
+    assert "count" not in admin_api.get(address).json()
+    assert admin_api.get(f"{address}?include_count=true").json()["count"] == 1
+    [listed] = admin_api.get("/segments?include_count=true").json()["segments"]
+    assert (listed["name"], listed["count"], listed["person_type"]) == ("Buyers", 1, "user")
+    changed = admin_api.put(address, {"name": "Customers", "description": "Bought"}).json()
+    assert (changed["name"], changed["definition"]) == ("Customers", buyers["definition"])
+    assert admin_api.delete(address).json() == {"type": "segment", "id": buyers["id"], "archived": True}
+    assert admin_api.get(address).status_code == 404
+    assert admin_api.get("/segments").json() == {"type": "segment.list", "segments": [], "pages": {}}
+
+
+def test_members_are_listed_page_by_page(admin_api, buyers, person, does):
+    for number in range(7):
+        does(person(f"p{number}"), "placed-order")
+    person("other")
+    address, seen, pages = f"/segments/{buyers['id']}/contacts?per_page=3", [], 0
+    following = ""
+    while following is not None:
+        body = admin_api.get(address + following).json()
+        assert body["total_count"] == 7
+        seen += [contact["external_id"] for contact in body["data"]]
+        pages += 1
+        place = body["pages"]["next"]
+        following = place and f"&starting_after={place['starting_after']}"
+    assert seen == [f"p{number}" for number in reversed(range(7))]
+    assert pages == 3
+    assert admin_api.get(address + "&starting_after=x").status_code == 400
+    assert admin_api.get(address.replace("=3", "=0")).status_code == 400
+
+
+@pytest.mark.parametrize(
+    ("sent", "status", "field"),
+    [
+        ({"definition": ORDERED}, 400, "name"),
+        ({"name": "Buyers"}, 400, "definition"),
+        ({"name": "", "definition": ORDERED}, 400, "name"),
+        ({"name": "x" * 101, "definition": ORDERED}, 400, "name"),
+        ({"name": "a\0b", "definition": ORDERED}, 400, "name"),
+        ({"name": "All", "definition": {"conditions": []}}, 422, "definition"),
+        ({"name": "All", "definition": {"conditions": [{"kind": "hobby"}]}}, 422, "conditions[0].kind"),
+        ({"name": "All", "definition": None}, 400, "definition"),
+        ([], 400, "body"),
+    ],
+    ids=["no name", "no definition", "empty", "long", "nul", "everyone", "unknown", "null", "list"],
+)
+def test_what_is_no_segment_is_refused_with_its_field(admin_api, sent, status, field):
+    answer = admin_api.post("/segments", sent)
+    assert answer.status_code == status
+    assert field in {error.get("field") for error in answer.json()["errors"]}
+    assert not Segment.objects.exists()
+
+
+def test_a_name_is_one_segments_alone(admin_api, buyers):
+    again = admin_api.post("/segments", {"name": "Buyers", "definition": ORDERED})
+    assert (again.status_code, again.json()["errors"][0]["field"]) == (409, "name")
+    other = admin_api.post("/segments", {"name": "Other", "definition": ORDERED}).json()
+    assert admin_api.put(f"/segments/{other['id']}", {"name": "Buyers"}).status_code == 409
+    assert admin_api.get(f"/segments/{other['id']}").json()["name"] == "Other"
+
+
+def test_an_audience_is_not_archived(admin_api, buyers, shop):
+    AutoMessage.objects.create(
+        workspace=shop, name="Thanks", audience_id=int(buyers["id"]), trigger=shop.event_types.create(name="x")
+    )
+    refused = admin_api.delete(f"/segments/{buyers['id']}")
+    assert refused.status_code == 409
+    assert "Thanks" in refused.json()["errors"][0]["message"]
+
+
+def test_a_token_needs_its_scope_and_sees_its_own_workspace_alone(api_with, buyers, other_shop):
+    address = f"/segments/{buyers['id']}"
+    for scope in ("write", "read", "events:write"):
+        own = api_with(scope)
+        assert own.post("/segments", {"name": "x", "definition": ORDERED}).status_code == 403
+        assert own.put(address, {"name": "x"}).status_code == 403
+        assert own.delete(address).status_code == 403
+    assert api_with("read").get(address).status_code == 200
+    stranger = api_with("admin", workspace=other_shop)
+    for path in (address, f"{address}/contacts"):
+        assert stranger.get(path).status_code == 404
+    assert stranger.put(address, {"name": "x"}).status_code == 404
+    assert stranger.delete(address).status_code == 404
+
+
+def test_a_segment_that_cannot_be_asked_any_more_says_so(admin_api, buyers):
+    Segment.objects.update(definition={"conditions": [{"kind": "gone"}]})
+    assert admin_api.get(f"/segments/{buyers['id']}?include_count=true").json()["count"] is None
+    refused = admin_api.get(f"/segments/{buyers['id']}/contacts")
+    assert (refused.status_code, refused.json()["errors"][0]["field"]) == (422, "conditions[0].kind")
