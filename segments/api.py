@@ -1,5 +1,7 @@
 """Segments over the API."""
 
+from functools import partial
+
 from django.db import IntegrityError, transaction
 from rest_framework import serializers
 from rest_framework.response import Response
@@ -86,7 +88,7 @@ class OneSegment(ApiView):
 
         What is not named stays as it is.
         """
-        fields = _fields(self.sent(), partial=True)
+        fields = _fields(self.sent(), all_of_them=False)
         return Response(_as_json(_save(_segment(self.workspace, segment_id), fields)))
 
     @operation(
@@ -99,11 +101,11 @@ class OneSegment(ApiView):
     def delete(self, request, segment_id):
         """Archive a segment.
 
-        One that is an audience stays: change what uses it first.
+        One that is used stays: change what uses it first.
         """
         segment = _segment(self.workspace, segment_id)
         if users := segment.users():
-            message = f"“{segment.name}” is the audience of {', '.join(users)}. Change that first."
+            message = f"“{segment.name}” is used by {', '.join(users)}. Change that first."
             raise Refused(Fault("conflict", message), status=409)
         segment.archive()
         return Response({"type": "segment", "id": str(segment.pk), "archived": True})
@@ -143,10 +145,10 @@ class SegmentIn(serializers.Serializer):
     definition = serializers.JSONField()
 
 
-def _fields(sent, *, partial=False) -> dict:
+def _fields(sent, *, all_of_them: bool = True) -> dict:
     if not isinstance(sent, dict):
         raise Refused(invalid("body", "Write a JSON object with the fields of the segment."))
-    incoming = SegmentIn(data=sent, partial=partial)
+    incoming = SegmentIn(data=sent, partial=not all_of_them)
     incoming.is_valid(raise_exception=True)
     return dict(incoming.validated_data)
 
@@ -165,9 +167,11 @@ def _segment(workspace, segment_id: str) -> Segment:
         raise NotFound("Resource Not Found", "id") from None
 
 
+@transaction.atomic
 def _save(segment: Segment, fields: dict) -> Segment:
     if "definition" in fields:
-        fields["definition"] = _parsed(parse_to_save, segment.workspace, fields["definition"]).as_json()
+        read = partial(parse_to_save, of=segment.pk)
+        fields["definition"] = _parsed(read, segment.workspace, fields["definition"]).as_json()
     for name, value in fields.items():
         setattr(segment, name, value)
     try:

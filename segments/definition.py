@@ -3,6 +3,7 @@
 import contextlib
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from typing import ClassVar
 
 from eventsapp.errors import Fault
 from eventsapp.models import Workspace
@@ -13,7 +14,6 @@ from segments.reading import Invalid, Node, Unreadable
 __all__ = ["Definition", "Group", "Invalid", "parse", "parse_where"]
 
 VERSION = 1
-KINDS = {condition.kind: condition for condition in (DidEvent, EventTime, Aggregate, Sequence, Attribute)}
 DEEPEST = 5
 MOST_CONDITIONS = 100
 
@@ -45,6 +45,37 @@ class Group:
 
 
 @dataclass(frozen=True)
+class InSegment:
+    """Belongs to a saved segment, or does not."""
+
+    kind: ClassVar[str] = "segment"
+
+    segment: int
+    name: str
+    op: str
+    group: Group
+
+    @property
+    def negative(self) -> bool:
+        return self.op == "not_in"
+
+    def names(self):
+        return [name for leaf in self.group.leaves() for name in leaf.names()]
+
+    def named(self, types) -> "InSegment":
+        return replace(self, group=self.group.named(types))
+
+    def as_json(self) -> dict:
+        return {"kind": self.kind, "segment": self.segment, "op": self.op}
+
+    def __str__(self):
+        return f"{'not in' if self.negative else 'in'} segment “{self.name}”"
+
+
+KINDS = {kind.kind: kind for kind in (DidEvent, EventTime, Aggregate, Sequence, Attribute, InSegment)}
+
+
+@dataclass(frozen=True)
 class Definition:
     """A checked question about the people of one workspace."""
 
@@ -72,9 +103,12 @@ class Definition:
         return "everyone" if self.is_empty else f"people who match: {self.root}"
 
 
-def parse(workspace: Workspace, data) -> Definition:
-    """Return the definition in decoded JSON. Raises Invalid with every fault found."""
-    top = Node(data)
+def parse(workspace: Workspace, data, *, of: int | None = None) -> Definition:
+    """Return the definition in decoded JSON. Raises Invalid with every fault found.
+
+    `of` is the id of the segment that is to have it, and must not contain itself.
+    """
+    top, reader = Node(data), _Reader(workspace, frozenset() if of is None else frozenset({of}))
     root = Group("all", ())
     try:
         top.object({"version", "match", "conditions"})
@@ -84,41 +118,74 @@ def parse(workspace: Workspace, data) -> Definition:
         if top.value.get("conditions") == []:
             top.at("match").choice(("all", "any"), default="all")
         else:
-            root = _read_group(top, workspace, depth=1)
+            root = reader.group(top, depth=1)
     except Unreadable:
         pass
-    leaves = list(root.leaves())
-    if len(leaves) > MOST_CONDITIONS and not top.faults:
-        top.at("conditions").wrong(f"There are {len(leaves)} conditions. Write at most {MOST_CONDITIONS}.")
+    number = _number_of(root)
+    if number > MOST_CONDITIONS and not top.faults:
+        top.at("conditions").wrong(f"There are {number} conditions. Write at most {MOST_CONDITIONS}.")
     if top.faults:
         raise Invalid(top.faults)
-    types = types_named(workspace, {name.name for leaf in leaves for name in leaf.names()})
+    types = types_named(workspace, {name.name for leaf in root.leaves() for name in leaf.names()})
     return Definition(workspace, root.named(types))
 
 
-def parse_to_save(workspace: Workspace, data) -> Definition:
-    """Return the definition in decoded JSON, if a segment may be saved with it. Raises Invalid."""
-    definition = parse(workspace, data)
+def parse_to_save(workspace: Workspace, data, *, of: int | None) -> Definition:
+    """Return the definition in decoded JSON, if the segment `of` (None for a new one) may be saved with it; nobody else
+    of the workspace can save one until this transaction ends. Raises Invalid."""
+    # Two that are saved at once might each be read before it holds the other.
+    Workspace.objects.select_for_update(no_key=True).get(pk=workspace.pk)
+    definition = parse(workspace, data, of=of)
     if definition.is_empty:
         message = "An empty filter is everyone. Add a condition before saving it as a segment."
         raise Invalid([Fault("parameter_invalid", message, "definition")])
     return definition
 
 
-def _read_group(node: Node, workspace, *, depth) -> Group:
-    if depth > DEEPEST:
-        raise node.wrong(f"Groups are nested more than {DEEPEST} deep.")
-    found = []
-    match = node.at("match").choice(("all", "any"), default="all")
-    for inner in node.at("conditions").items():
+def _number_of(group: Group) -> int:
+    """How many conditions there are, those of segments within included."""
+    return sum(1 + (_number_of(leaf.group) if isinstance(leaf, InSegment) else 0) for leaf in group.leaves())
+
+
+@dataclass(frozen=True)
+class _Reader:
+    """Reads groups of conditions; `above` are the segments inside of which it reads."""
+
+    workspace: Workspace
+    above: frozenset[int]
+
+    def group(self, node: Node, *, depth: int) -> Group:
+        if depth > DEEPEST:
+            raise node.wrong(f"Groups are nested more than {DEEPEST} deep.")
+        found = []
+        match = node.at("match").choice(("all", "any"), default="all")
+        for inner in node.at("conditions").items():
+            with inner.going_on():
+                found.append(self.condition(inner, depth))
+        return Group(match, tuple(found))
+
+    def condition(self, node: Node, depth: int):
+        node.object()
+        if "conditions" in node.value:
+            return self.group(node.object({"match", "conditions"}), depth=depth + 1)
+        kind = KINDS[node.at("kind").choice(KINDS)]
+        return self.reference(node, depth) if kind is InSegment else kind.read(node, self.workspace)
+
+    def reference(self, node: Node, depth: int) -> InSegment:
+        """Read what a saved segment asks as if it were written here."""
+        node.object({"kind", "segment", "op"})
+        id, op = node.at("segment").integer(1, 2**31 - 1), node.at("op").choice(("in", "not_in"))
+        saved = self.workspace.segments.active().filter(pk=id).first()
+        if saved is None:
+            raise node.at("segment").wrong(f"No segment here has the id {id}.")
+        if id in self.above:
+            raise node.at("segment").wrong(f"“{saved.name}” would contain itself.")
+        inner, group = Node(saved.definition), None
         with inner.going_on():
-            inner.object()
-            if "conditions" in inner.value:
-                inner.object({"match", "conditions"})
-                found.append(_read_group(inner, workspace, depth=depth + 1))
-            else:
-                found.append(KINDS[inner.at("kind").choice(KINDS)].read(inner, workspace))
-    return Group(match, tuple(found))
+            group = replace(self, above=self.above | {id}).group(inner, depth=depth + 1)
+        if inner.faults:
+            raise node.at("segment").wrong(f"“{saved.name}” cannot be asked: {inner.faults[0].message}")
+        return InSegment(id, saved.name, op, group)
 
 
 def parse_where(data) -> tuple[Where, ...]:

@@ -16,7 +16,7 @@ from pyroaring import BitMap
 
 from eventsapp.models import Contact, Workspace, now_in_seconds
 from segments.days import Clock
-from segments.definition import Definition, Group
+from segments.definition import Definition, Group, InSegment
 
 
 @contextmanager
@@ -92,7 +92,10 @@ class _Question:
         """The people for whom a condition, or a group, holds."""
         if isinstance(condition, Group):
             return self.joined(condition.match, [self.who(inner) for inner in condition.conditions])
-        positive = ids_of(condition.contacts(self.clock, self.among))
+        if isinstance(condition, InSegment):
+            positive = self.who(condition.group)
+        else:
+            positive = ids_of(condition.contacts(self.clock, self.among))
         return self.people - positive if condition.negative else self.people & positive
 
     def joined(self, match: str, rows: list[BitMap]) -> BitMap:

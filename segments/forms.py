@@ -24,7 +24,8 @@ class SegmentForm(forms.ModelForm):
 
     def clean_definition(self):
         try:
-            return parse_to_save(self.instance.workspace, read_json(self.cleaned_data["definition"])).as_json()
+            data = read_json(self.cleaned_data["definition"])
+            return parse_to_save(self.instance.workspace, data, of=self.instance.pk).as_json()
         except ValueError as error:
             raise forms.ValidationError("The filter could not be read.") from error
         except Invalid as error:

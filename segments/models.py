@@ -59,6 +59,15 @@ class Segment(models.Model):
         self.save(update_fields=["archived_at"])
 
 
+def containing(segment: Segment) -> list[str]:
+    """The names of active segments whose definition refers to this one."""
+    others = Segment.objects.active().filter(workspace=segment.workspace_id).exclude(pk=segment.pk)
+    return [f"the segment “{other}”" for other in others if segment.pk in _segments_in(other.definition)]
+
+
+used_by.append(containing)
+
+
 def naming(event_type) -> list[tuple[str, str, str]]:
     """The active segments whose definition names an event type: (what it is, its name, its address)."""
     active = Segment.objects.active().filter(workspace=event_type.workspace_id).select_related("workspace")
@@ -77,3 +86,9 @@ def _events_in(part) -> set[str]:
         return set()
     own = {part["event"]} if isinstance(part.get("event"), str) else set()
     return own | {name for key in ("conditions", "first", "then") for name in _events_in(part.get(key))}
+
+
+def _segments_in(part) -> set[int]:
+    """Every segment that a definition refers to itself."""
+    own = {part["segment"]} if part.get("kind") == "segment" else set()
+    return own | {pk for inner in part.get("conditions", ()) for pk in _segments_in(inner)}

@@ -199,6 +199,18 @@ CONDITIONS: dict[str, dict] = {
             description="Did one thing and then, strictly later, another.",
         ),
     ),
+    "segment": shape(
+        "SegmentCondition",
+        record(
+            _kind("segment")
+            | {
+                "segment": {"type": "integer", "minimum": 1, "maximum": 2**31 - 1, "description": "The segment's id."},
+                "op": {"type": "string", "enum": ["in", "not_in"]},
+            },
+            additionalProperties=False,
+            description="Belongs to a saved segment, or does not.",
+        ),
+    ),
     "attribute": shape(
         "AttributeCondition",
         _question(

@@ -2,6 +2,7 @@
 
 from django.conf import settings
 from django.contrib import messages as notices
+from django.db import transaction
 from django.db.models import Max
 from django.http import HttpResponse, JsonResponse
 from django.shortcuts import get_object_or_404, redirect, render
@@ -194,8 +195,11 @@ def new_segment(request, workspace):
 def _save(request, saved: Segment):
     """Save what the builder sent; what is wrong with it is told on the page, with everything kept as it was typed."""
     form = SegmentForm(request.POST, instance=saved)
-    if form.is_valid():
-        form.save()
+    with transaction.atomic():
+        is_saved = form.is_valid()
+        if is_saved:
+            form.save()
+    if is_saved:
         notices.success(request, f"“{saved.name}” is saved.")
         return redirect(saved)
     shown = Segment.objects.get(pk=saved.pk) if saved.pk else Segment(workspace=saved.workspace, definition=EVERYONE)
@@ -205,7 +209,7 @@ def _save(request, saved: Segment):
 
 def _archive(request, saved: Segment):
     if users := saved.users():
-        notices.error(request, f"“{saved.name}” is the audience of {', '.join(users)}. Change that first.")
+        notices.error(request, f"“{saved.name}” is used by {', '.join(users)}. Change that first.")
         return redirect(saved)
     saved.archive()
     notices.success(request, f"“{saved.name}” is archived.")

@@ -406,7 +406,7 @@ def test_a_segment_in_use_is_not_archived(editor, shop, things):
     segment = Segment.objects.get()
     AutoMessage.objects.update(audience=segment)
     page = editor.post(segment.get_absolute_url(), {"action": "archive"}, follow=True).content.decode()
-    assert "is the audience of Thanks" in page
+    assert "is used by Thanks" in page
     assert Segment.objects.active().exists()
 
 

@@ -1,8 +1,13 @@
 """Segments over the API: made, changed, counted, listed, archived; by whom and with what refusals."""
 
+from concurrent.futures import ThreadPoolExecutor
+from threading import Barrier
+
 import pytest
+from django.db import connection, transaction
 
 from messaging.models import AutoMessage
+from segments.definition import Invalid, parse_to_save
 from segments.models import Segment
 
 pytestmark = pytest.mark.django_db
@@ -114,3 +119,85 @@ def test_a_segment_that_cannot_be_asked_any_more_says_so(admin_api, buyers):
     assert admin_api.get(f"/segments/{buyers['id']}?include_count=true").json()["count"] is None
     refused = admin_api.get(f"/segments/{buyers['id']}/contacts")
     assert (refused.status_code, refused.json()["errors"][0]["field"]) == (422, "conditions[0].kind")
+
+
+# Segments in segments --------------------------------------------------------------------------------------------------
+
+
+def within(segment, op="in"):
+    return {"conditions": [{"kind": "segment", "segment": int(segment["id"]), "op": op}]}
+
+
+def test_a_segment_may_be_part_of_another(admin_api, buyers, person, does):
+    does(person("ada"), "placed-order")
+    person("bob")
+    for op, expected in (("in", "ada"), ("not_in", "bob")):
+        preview = admin_api.post("/segments/preview", {"definition": within(buyers, op)}).json()
+        assert [contact["external_id"] for contact in preview["contacts"]] == [expected]
+    other = admin_api.post("/segments", {"name": "Not yet", "definition": within(buyers, "not_in")}).json()
+    assert other["definition"]["conditions"] == [{"kind": "segment", "segment": int(buyers["id"]), "op": "not_in"}]
+    third = admin_api.post("/segments/preview", {"definition": within(other, "not_in")}).json()
+    assert [contact["external_id"] for contact in third["contacts"]] == ["ada"]
+    # It is asked as it is now, and stays while it is used.
+    opened = {"conditions": [{"kind": "event", "event": "opened-app"}]}
+    admin_api.put(f"/segments/{buyers['id']}", {"definition": opened})
+    assert admin_api.get(f"/segments/{other['id']}?include_count=true").json()["count"] == 2
+    refused = admin_api.delete(f"/segments/{buyers['id']}")
+    assert (refused.status_code, "the segment “Not yet”" in refused.json()["errors"][0]["message"]) == (409, True)
+
+
+def test_no_segment_contains_itself(admin_api, buyers):
+    middle = admin_api.post("/segments", {"name": "Middle", "definition": within(buyers)}).json()
+    for around in (buyers, middle):
+        refused = admin_api.put(f"/segments/{buyers['id']}", {"definition": within(around)})
+        assert refused.status_code == 422
+        assert "would contain itself" in refused.json()["errors"][0]["message"]
+        assert refused.json()["errors"][0]["field"] == "conditions[0].segment"
+    assert admin_api.get(f"/segments/{buyers['id']}").json()["definition"] == buyers["definition"]
+
+
+def test_its_depth_and_its_conditions_count(admin_api, buyers):
+    inner = buyers
+    for number in range(4):
+        inner = admin_api.post("/segments", {"name": f"Level {number}", "definition": within(inner)}).json()
+    refused = admin_api.post("/segments", {"name": "Too deep", "definition": within(inner)})
+    assert refused.status_code == 422
+    assert "nested more than 5 deep" in refused.json()["errors"][0]["message"]
+    many = {"name": "Many", "definition": {"conditions": ORDERED["conditions"] * 60}}
+    many = within(admin_api.post("/segments", many).json())["conditions"]
+    assert admin_api.post("/segments/preview", {"definition": {"conditions": many}}).status_code == 200
+    assert admin_api.post("/segments/preview", {"definition": {"conditions": many * 2}}).status_code == 422
+
+
+def test_only_segments_of_the_workspace_that_are_not_archived_are_known(admin_api, api_with, buyers, other_shop):
+    unknown = {"id": "999999"}
+    stranger = api_with("admin", workspace=other_shop)
+    assert stranger.post("/segments/preview", {"definition": within(buyers)}).status_code == 422
+    assert admin_api.post("/segments/preview", {"definition": within(unknown)}).status_code == 422
+    admin_api.delete(f"/segments/{buyers['id']}")
+    refused = admin_api.post("/segments/preview", {"definition": within(buyers)})
+    assert f"No segment here has the id {buyers['id']}" in refused.json()["errors"][0]["message"]
+
+
+@pytest.mark.django_db(transaction=True)
+def test_two_that_are_saved_at_once_do_not_contain_each_other(shop):
+    def definition_of(pk):
+        return {"version": 1, "match": "all", "conditions": [{"kind": "segment", "segment": pk, "op": "in"}]}
+
+    pair = [Segment.objects.create(workspace=shop, name=name, definition=ORDERED) for name in ("one", "other")]
+    barrier = Barrier(2)
+
+    def save(own, other):
+        try:
+            barrier.wait()
+            with transaction.atomic():
+                own.definition = parse_to_save(shop, definition_of(other.pk), of=own.pk).as_json()
+                own.save()
+        except Invalid:
+            return "refused"
+        finally:
+            connection.close()
+
+    with ThreadPoolExecutor(2) as threads:
+        ends = list(threads.map(save, pair, reversed(pair)))
+    assert sorted(ends, key=str) == [None, "refused"]
