@@ -10,12 +10,13 @@ from eventsapp.contact_pages import PAGE_PARAMETERS, Cursor, asked_page, envelop
 from eventsapp.errors import Fault, NotFound, Refused, invalid
 from eventsapp.models import Contact, Scope
 from eventsapp.openapi import in_path, operation, query
+from eventsapp.people import contact_by_id
 from eventsapp.serializers import Text, contact_as_json
-from eventsapp.shapes import CONTACT_LIST
+from eventsapp.shapes import CONTACT_ID, CONTACT_LIST
 from eventsapp.transport import ApiView
 from segments import shapes
 from segments.definition import Invalid, parse, parse_to_save
-from segments.engine import answer, one_moment
+from segments.engine import Verdict, answer, explain, one_moment
 from segments.models import Segment
 from segments.search import read_search
 
@@ -135,6 +136,40 @@ class SegmentContacts(ApiView):
         following = Cursor(0, ids[-1], page + 1) if ids and ids[-1] > result.ids.min() else None
         members = [contacts[pk] for pk in ids]
         return Response(envelope(members, result.count, page=page, per_page=per_page, following=following))
+
+
+class Explanation(ApiView):
+    """`GET /segments/{id}/explain?contact_id=`: why somebody belongs to it, or does not."""
+
+    scopes = {"GET": Scope.READ}
+
+    @operation(
+        "explain_segment",
+        "Segments",
+        answers={200: ("Each condition with its verdict and its numbers.", shapes.EXPLANATION)},
+        refuses=(404, 422),
+        parameters=[SEGMENT_ID, query("contact_id", "The contact's id.", CONTACT_ID, required=True)],
+    )
+    def get(self, request, segment_id):
+        """Explain why somebody belongs to a segment, or why not."""
+        contact_id = request.query_params.get("contact_id")
+        if not contact_id:
+            raise Refused(Fault("parameter_not_found", "Write contact_id=, the contact's id.", "contact_id"))
+        with one_moment() as now:
+            segment = _segment(self.workspace, segment_id)
+            contact = contact_by_id(self.workspace, contact_id)
+            verdict = explain(_parsed(parse, self.workspace, segment.definition), contact, now)
+        body = {"type": "segment.explanation", "segment_id": str(segment.pk), "contact_id": contact.public_id}
+        return Response(body | _verdict_as_json(verdict))
+
+
+def _verdict_as_json(verdict: Verdict) -> dict:
+    body = {"condition": verdict.words, "holds": verdict.holds}
+    if verdict.facts:
+        body["facts"] = verdict.facts
+    if verdict.match:
+        body |= {"match": verdict.match, "conditions": [_verdict_as_json(inner) for inner in verdict.inner]}
+    return body
 
 
 class SegmentIn(serializers.Serializer):

@@ -9,4 +9,5 @@ urlpatterns = [
     api_path("segments/preview", api.Preview),
     api_path("segments/(?P<segment_id>[0-9]{1,9})", api.OneSegment),
     api_path("segments/(?P<segment_id>[0-9]{1,9})/contacts", api.SegmentContacts),
+    api_path("segments/(?P<segment_id>[0-9]{1,9})/explain", api.Explanation),
 ]

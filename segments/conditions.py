@@ -7,9 +7,10 @@ its complement among people taken by whoever asks (segments.engine).
 from dataclasses import dataclass, replace
 from typing import ClassVar
 
-from django.db.models import Count, F, Q
+from django.db.models import Count, F, Max, Q
 
 from eventsapp.incoming import normal_name
+from eventsapp.metadata import kind_of, shown
 from eventsapp.models import Contact, Event, EventSummary, EventType, Workspace
 from segments.comparisons import DATE, NUMBER, PRESENCE, Comparison, number_test, read_comparison, within
 from segments.days import Clock, Span
@@ -222,15 +223,25 @@ class DidEvent:
         if not self.within and not self.where:
             summaries = EventSummary.objects.filter(type=self.event.type).with_totals()
             return some(summaries, among).filter(total__gte=1).filter(self.count.test(F("total"))).values("contact_id")
-        events = some(Event.objects.filter(type=self.event.type), among)
-        if self.within:
-            events = events.filter(within(F("created_at"), self.within.span(clock)))
-        for where in self.where:
-            events = events.filter(where.test(clock))
-        events = events.order_by().values("contact_id")
+        events = self._events(clock, among).order_by().values("contact_id")
         if self.count.is_once:
             return events.distinct()
         return events.annotate(times=Count("created_at")).filter(self.count.test(F("times"))).values("contact_id")
+
+    def _events(self, clock, among):
+        return matching(self.event, self.within, self.where, clock, among)
+
+    def facts(self, clock: Clock, contact: Contact) -> str:
+        if self.within or self.where:
+            numbers = self._events(clock, [contact.pk]).aggregate(times=Count("created_at"), last=Max("created_at"))
+            times, last = numbers["times"], numbers["last"]
+        else:
+            summary = summary_of(contact, self.event)
+            times, last = (summary.total, summary.last) if summary else (0, None)
+        if not times:
+            return f"{self.event} never" + (", as it is asked for here" if self.within or self.where else "")
+        needs = f", needs {self.count}" if self.did and not self.count.is_once else ""
+        return f"{self.event} {spoken_times(times)}{needs}; last one {clock.spoken(last)}"
 
     def as_json(self) -> dict:
         data = {"kind": self.kind, "event": self.event.name, "did": self.did}
@@ -248,6 +259,25 @@ class DidEvent:
         if self.where:
             parts.append("where " + " and ".join(str(where) for where in self.where))
         return " ".join(part for part in parts if part)
+
+
+def matching(name: EventName, window: Within | None, wheres: tuple[Where, ...], clock: Clock, among=None):
+    """The events of this name, of these contacts, within the window, whose metadata are as asked."""
+    events = some(Event.objects.filter(type=name.type), among)
+    if window:
+        events = events.filter(within(F("created_at"), window.span(clock)))
+    for where in wheres:
+        events = events.filter(where.test(clock))
+    return events
+
+
+def summary_of(contact: Contact, name: EventName) -> EventSummary | None:
+    """How often somebody did it ever, imported history included."""
+    return EventSummary.objects.filter(contact=contact, type=name.type).with_totals().filter(total__gte=1).first()
+
+
+def spoken_times(number: int) -> str:
+    return "once" if number == 1 else f"{number:,} times"
 
 
 def read_where(node: Node) -> tuple[Where, ...]:
@@ -292,6 +322,11 @@ class EventTime:
         summaries = some(EventSummary.objects.filter(type=self.event.type).with_totals(), among)
         place = Column(self.occurrence, "date")
         return summaries.filter(self.comparison.positive_test(place, clock)).values("contact_id")
+
+    def facts(self, clock: Clock, contact: Contact) -> str:
+        summary = summary_of(contact, self.event)
+        seconds = summary and getattr(summary, self.occurrence)
+        return f"{self.occurrence} {self.event} {clock.spoken(seconds)}" if seconds else f"{self.event} never"
 
     def as_json(self) -> dict:
         time = {"kind": self.kind, "event": self.event.name, "occurrence": self.occurrence}
@@ -353,6 +388,17 @@ class Attribute:
         contacts = Contact.objects.all() if among is None else Contact.objects.filter(pk__in=among)
         place = FIELDS.get(self.field) or InJson("custom_attributes", self.label)
         return contacts.filter(self.comparison.positive_test(place, clock)).values("pk")
+
+    def facts(self, clock: Clock, contact: Contact) -> str:
+        if self.field in FIELDS:
+            value = getattr(contact, "external_id" if self.field == "user_id" else self.field)
+            kind = "nothing" if value is None else FIELDS[self.field].kind
+        else:
+            value = contact.custom_attributes.get(self.label)
+            kind = kind_of(self.label, value, date_suffix="_at")
+        if kind in ("nothing", "date"):
+            return f"{self.label} is {clock.spoken(value) if value is not None else 'unknown'}"
+        return f"{self.label} is “{shown(kind, value, clock.zone)}”"
 
     def as_json(self) -> dict:
         return {"kind": self.kind, "field": self.field} | self.comparison.as_json()

@@ -36,6 +36,16 @@ class Clock:
         """n × 24 hours up to now, both ends included."""
         return Span(self.now - n * DAY, self.now + 1)
 
+    def spoken(self, seconds: int) -> str:
+        """A moment as staff read it beside a question: its day, and how many times 24 hours it is ago."""
+        day = f"{datetime.fromtimestamp(seconds, self.zone):%-d %b %Y}"
+        days = (self.now - seconds) // DAY
+        if seconds > self.now:
+            return f"on {day}, still to come"
+        if days == 0:
+            return f"on {day}, less than a day ago"
+        return f"on {day}, a day ago" if days == 1 else f"on {day}, {days:,} days ago"
+
     def compared(self, op: str, value) -> Span:
         """The seconds for which a date operator (design: "date ops") holds."""
         today = datetime.fromtimestamp(self.now, self.zone).date()

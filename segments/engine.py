@@ -6,7 +6,7 @@ condition with ids: `ids_of` is the seam.
 
 from collections.abc import Iterable
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import reduce
 from operator import and_, or_
 
@@ -100,6 +100,46 @@ class _Question:
 
     def joined(self, match: str, rows: list[BitMap]) -> BitMap:
         return reduce(and_ if match == "all" else or_, rows)
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """Whether one condition, or group, holds for one person, and the numbers behind it.
+
+    `match` and `inner` are those of a group, or of what a segment asks.
+    """
+
+    words: str
+    holds: bool
+    facts: str = ""
+    match: str | None = None
+    inner: tuple["Verdict", ...] = ()
+
+
+def explain(definition: Definition, contact: Contact, now: int) -> Verdict:
+    """Return the tree of verdicts of a definition about one person at `now` (Unix seconds). The person matches if its
+    top holds: nobody does who is not among People, whatever the conditions say."""
+    people = everyone(definition.workspace, [contact.pk])
+    asked = _Question(Clock(now, definition.workspace.zone), people, [contact.pk])
+    top = _verdict_of_group(asked, definition.root, contact)
+    if not people:
+        return replace(top, holds=False, facts="archived, a visitor, or merged: not counted among people")
+    return replace(top, holds=top.holds or definition.is_empty)
+
+
+def _verdict_of_group(asked: "_Question", group: Group, contact: Contact) -> Verdict:
+    inner = tuple(_verdict(asked, condition, contact) for condition in group.conditions)
+    join = all if group.match == "all" else any
+    return Verdict(str(group), join(verdict.holds for verdict in inner), match=group.match, inner=inner)
+
+
+def _verdict(asked: "_Question", condition, contact: Contact) -> Verdict:
+    if isinstance(condition, Group):
+        return _verdict_of_group(asked, condition, contact)
+    holds = contact.pk in asked.who(condition)
+    if isinstance(condition, InSegment):
+        return replace(_verdict_of_group(asked, condition.group, contact), words=str(condition), holds=holds)
+    return Verdict(str(condition), holds, condition.facts(asked.clock, contact))
 
 
 def ids_of(contacts) -> BitMap:

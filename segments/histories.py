@@ -3,13 +3,14 @@
 from dataclasses import dataclass, replace
 from typing import ClassVar
 
-from django.db.models import Avg, Case, F, Max, Min, Q, Sum, Value, When, Window, WindowFrame
+from django.db.models import Avg, Case, Count, F, Max, Min, Q, Sum, Value, When, Window, WindowFrame
 from django.db.models.functions import Coalesce
 from django.db.models.lookups import Exact
 
-from eventsapp.models import Event, Workspace
-from segments.comparisons import PRESENCE, Comparison, Money, number_test, read_comparison, within
-from segments.conditions import EventName, Where, Within, read_key, read_where, some
+from eventsapp.metadata import money_text
+from eventsapp.models import Contact, Event, Workspace
+from segments.comparisons import PRESENCE, Comparison, Money, number_test, read_comparison
+from segments.conditions import EventName, Where, Within, matching, read_key, read_where, some, spoken_times
 from segments.days import DAY, Clock
 from segments.reading import MOST_DAYS, Node
 from segments.values import InJson
@@ -62,17 +63,26 @@ class Aggregate:
         return replace(self, event=self.event.known_as(types))
 
     def contacts(self, clock: Clock, among=None):
-        events = some(Event.objects.filter(type=self.event.type), among)
-        if self.within:
-            events = events.filter(within(F("created_at"), self.within.span(clock)))
-        for where in self.where:
-            events = events.filter(where.test(clock))
-        events = events.annotate(number=self._number()).filter(number__isnull=False).order_by().values("contact_id")
+        events = self._numbered(clock, among).order_by().values("contact_id")
         if self.comparison.op in PRESENCE:
             return events.distinct()
         events = events.annotate(result=FUNCTIONS[self.function]("number"))
         op, value = self.comparison.positive_op, self.comparison.value
         return events.filter(number_test(op, _plain(value), F("result"))).values("contact_id")
+
+    def facts(self, clock: Clock, contact: Contact) -> str:
+        result = FUNCTIONS[self.function]("number")
+        numbers = self._numbered(clock, [contact.pk]).aggregate(result=result, events=Count("created_at"))
+        if not numbers["events"]:
+            return f"no {self.key} of {self.event} to count"
+        currency = _currency(self.comparison.value)
+        plain = f"{numbers['result']:,.2f}".removesuffix(".00")
+        result = money_text({"amount": numbers["result"], "currency": currency}) if currency else plain
+        return f"{SPOKEN[self.function]} {result}, of {self.event} {spoken_times(numbers['events'])}"
+
+    def _numbered(self, clock, among):
+        events = matching(self.event, self.within, self.where, clock, among)
+        return events.annotate(number=self._number()).filter(number__isnull=False)
 
     def _number(self):
         place, currency = InJson("metadata", self.key), _currency(self.comparison.value)
@@ -191,22 +201,38 @@ class Sequence:
 
     def contacts(self, clock: Clock, among=None):
         """One pass over the events of both steps: each first knows the earliest `then` that is strictly later."""
-        span = self.within_days * DAY
-        types = [event.type for event in self.names() if event.type is not None]
-        asked = self.first.test(clock)
+        span, asked = self.within_days * DAY, self.first.test(clock)
         if not self.did:
             asked &= Q(created_at__lt=clock.now - span)
-        later = Window(
+        # As one expression: what is filtered beside a window is filtered before it, and would take the `then`s away.
+        seconds = Case(When(asked, then=Coalesce(self._later(clock) - F("created_at"), Value(span + 1))))
+        events = self._steps(among).annotate(seconds=seconds)
+        found = events.filter(seconds__lte=span) if self.did else events.filter(seconds__gt=span)
+        return found.values("contact_id").distinct()
+
+    def _steps(self, among):
+        types = [event.type for event in self.names() if event.type is not None]
+        return some(Event.objects.filter(type__in=types), among).order_by()
+
+    def _later(self, clock) -> Window:
+        return Window(
             Min(Case(When(self.then.test(clock), then=F("created_at")))),
             partition_by="contact_id",
             order_by="created_at",
             frame=StrictlyLater(),
         )
-        # As one expression: what is filtered beside a window is filtered before it, and would take the `then`s away.
-        seconds = Case(When(asked, then=Coalesce(later - F("created_at"), Value(span + 1))))
-        events = some(Event.objects.filter(type__in=types), among).order_by().annotate(seconds=seconds)
-        found = events.filter(seconds__lte=span) if self.did else events.filter(seconds__gt=span)
-        return found.values("contact_id").distinct()
+
+    def facts(self, clock: Clock, contact: Contact) -> str:
+        asked = Case(When(self.first.test(clock), then=F("created_at")))
+        rows = self._steps([contact.pk]).annotate(first=asked, later=self._later(clock)).values_list("first", "later")
+        firsts = [(first, later) for first, later in rows.order_by("created_at") if first is not None]
+        if not firsts:
+            return f"{self.first.event} never"
+        span = self.within_days * DAY
+        in_time = [1 for first, later in firsts if later is not None and later - first <= span]
+        words = f"{self.first.event} {spoken_times(len(firsts))}, last one {clock.spoken(firsts[-1][0])}"
+        days = "a day" if self.within_days == 1 else f"{self.within_days:,} days"
+        return f"{words}; followed by {self.then.event} within {days}: {len(in_time):,} of {len(firsts):,}"
 
     def as_json(self) -> dict:
         data = {"kind": self.kind, "first": self.first.as_json(), "then": self.then.as_json(), "did": self.did}

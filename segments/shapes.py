@@ -2,7 +2,7 @@
 
 from eventsapp.contact_pages import MOST_PER_PAGE, SORTS
 from eventsapp.openapi import SHAPES, record, shape
-from eventsapp.shapes import CONTACT, MONEY, NUMBER, SOMETHING, array, const, text, unix
+from eventsapp.shapes import CONTACT, CONTACT_ID, MONEY, NUMBER, SOMETHING, array, const, text, unix
 from segments import comparisons
 from segments.conditions import CUSTOM, FIELDS, MOST_COUNTED
 from segments.definition import DEEPEST, MOST_CONDITIONS, VERSION
@@ -330,6 +330,36 @@ SEGMENT_CHANGES = shape(
 )
 SEGMENT_ARCHIVED = shape(
     "SegmentArchived", record({"type": const("segment"), "id": SEGMENT_ID, "archived": {"type": "boolean"}})
+)
+VERDICT = shape(
+    "Verdict",
+    record(
+        {
+            "condition": {"type": "string", "description": "What is asked, in words."},
+            "holds": {"type": "boolean"},
+            "facts": {"type": "string", "description": "The numbers behind it."},
+            "match": MATCH,
+            "conditions": array({"$ref": "#/components/schemas/Verdict"}),
+        },
+        optional=("facts", "match", "conditions"),
+        description="Whether a condition, or a group, holds for somebody.",
+        examples=[
+            {
+                "condition": "did placed-order at least 3 times",
+                "holds": False,
+                "facts": "placed-order 2 times, needs at least 3 times; last one on 9 Nov 2026, 14 days ago",
+            }
+        ],
+    ),
+)
+EXPLANATION = shape(
+    "SegmentExplanation",
+    record(
+        {"type": const("segment.explanation"), "segment_id": SEGMENT_ID, "contact_id": CONTACT_ID}
+        | SHAPES["Verdict"]["properties"],
+        optional=("facts", "match", "conditions"),
+        description="Why somebody belongs to a segment, or does not.",
+    ),
 )
 PREVIEW_IN = shape(
     "PreviewIn",

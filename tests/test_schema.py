@@ -25,6 +25,7 @@ headers = {{ Authorization = "Bearer {token}" }}
 "path.external_id" = "314159"
 "path.job_id" = "{job_id}"
 "path.segment_id" = "{segment_id}"
+"query.contact_id" = "{contact_id}"
 
 [generation]
 # The same requests in every run: a failure is a change of ours.

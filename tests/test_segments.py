@@ -1,6 +1,7 @@
 """Who matches: the table of questions, their complements, and what a wrong definition is told."""
 
 import json
+import re
 import time
 from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
@@ -16,7 +17,7 @@ from eventsapp.ingest import ingest
 from eventsapp.models import Contact, EventSummary, EventType, Workspace
 from segments.days import Clock
 from segments.definition import Invalid, parse
-from segments.engine import answer, one_moment
+from segments.engine import answer, explain, one_moment
 from segments.urlstate import decode, encode
 
 pytestmark = pytest.mark.django_db
@@ -186,6 +187,48 @@ def test_a_condition_finds(town, condition, expected):
     # One by one they are the same people.
     ids = list(Contact.objects.filter(workspace=town).values_list("pk", flat=True))
     assert " ".join(sorted(filter(None, (who(town, condition, among=[pk]) for pk in ids)))) == expected
+
+
+@pytest.mark.parametrize(("condition", "expected"), TABLE, ids=lambda value: json.dumps(value)[:90])
+def test_explaining_agrees_with_belonging(town, condition, expected):
+    definition = parse(town, {"conditions": [condition]})
+    with one_moment() as now:
+        verdicts = {contact: explain(definition, contact, now) for contact in Contact.objects.filter(workspace=town)}
+    assert " ".join(sorted(contact.external_id for contact, verdict in verdicts.items() if verdict.holds)) == expected
+    assert all(verdict.inner[0].facts or verdict.inner[0].match for verdict in verdicts.values())
+
+
+FACTS = [
+    (did(count={"op": "gte", "value": 4}), "placed-order 3 times, needs at least 4 times; last one on .*, a day ago"),
+    (did(where=where("item", "is", "lamp")), "placed-order once; last one on .*, a day ago"),
+    (did(where=where("item", "is", "hat")), "placed-order never, as it is asked for here"),
+    (never("opened-app"), "opened-app never"),
+    ({"kind": "event_time", "event": "placed-order", "occurrence": "first", "op": "known"}, "first placed-order on .*, 45 days ago"),
+    (attribute("custom_attributes.plan", "is", "free"), "plan is “Pro”"),
+    (attribute("custom_attributes.seats", "gt", 9), "seats is “5”"),
+    (attribute("custom_attributes.colour", "is", "red"), "colour is unknown"),
+    (attribute("email", "unknown"), "email is “ada@example.org”"),
+    (attribute("signed_up_at", "known"), "signed_up_at is on .*, 40 days ago"),
+    (total("sum", "gt", 10), "sum 6.50, of placed-order 2 times"),
+    (total("max", "gt", usd(9900), key="total"), "highest 49.00 USD, of placed-order once"),
+    (total("max", "gt", 1, key="total"), "no total of placed-order to count"),
+    (sequence("placed-order", "placed-order", 10), "placed-order 3 times, last one on .*; followed by placed-order within 10 days: 1 of 3"),
+    (sequence("opened-app", "placed-order", 10), "opened-app never"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("condition", "facts"), FACTS, ids=lambda value: str(value)[:80])
+def test_the_facts_of_a_condition_are_those_of_the_person(town, condition, facts):
+    with one_moment() as now:
+        verdict = explain(parse(town, {"conditions": [condition]}), Contact.objects.get(external_id="ada"), now)
+    assert re.fullmatch(facts, verdict.inner[0].facts)
+
+
+def test_nobody_who_is_hidden_belongs_and_the_explanation_says_so(town):
+    with one_moment() as now:
+        verdict = explain(parse(town, {"conditions": [did()]}), Contact.objects.get(external_id="zed"), now)
+    assert not verdict.holds
+    assert verdict.facts.startswith("archived")
 
 
 def test_all_and_any_join(town):
@@ -509,3 +552,5 @@ def test_answers_are_those_of_a_plain_reference(db, history, conditions, match):
         if join(expected_of(condition, history, place) for condition in conditions)
     }
     assert set(found) == expected
+    definition = parse(workspace, {"match": match, "conditions": conditions})
+    assert {contact.pk for contact in everyone if explain(definition, contact, NOW + 60).holds} == expected

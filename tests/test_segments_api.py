@@ -121,6 +121,25 @@ def test_a_segment_that_cannot_be_asked_any_more_says_so(admin_api, buyers):
     assert (refused.status_code, refused.json()["errors"][0]["field"]) == (422, "conditions[0].kind")
 
 
+def test_a_segment_explains_itself_about_somebody(admin_api, api_with, buyers, buyer, does, other_shop):
+    around = admin_api.post("/segments", {"name": "Around", "definition": within(buyers, "not_in")}).json()
+    does(buyer, "placed-order")
+    why = admin_api.get(f"/segments/{buyers['id']}/explain?contact_id={buyer.public_id}").json()
+    assert (why["type"], why["holds"], why["match"]) == ("segment.explanation", True, "all")
+    [row] = why["conditions"]
+    assert row["condition"] == "did placed-order"
+    assert row["facts"].startswith("placed-order once; last one on ")
+    why = admin_api.get(f"/segments/{around['id']}/explain?contact_id={buyer.public_id}").json()
+    assert why["holds"] is False
+    assert why["conditions"][0]["condition"] == "not in segment “Buyers”"
+    assert why["conditions"][0]["conditions"] == [row]
+    assert admin_api.get(f"/segments/{buyers['id']}/explain").status_code == 400
+    nobody = "0" * 24
+    assert admin_api.get(f"/segments/{buyers['id']}/explain?contact_id={nobody}").status_code == 404
+    stranger = api_with("admin", workspace=other_shop)
+    assert stranger.get(f"/segments/{buyers['id']}/explain?contact_id={buyer.public_id}").status_code == 404
+
+
 # Segments in segments --------------------------------------------------------------------------------------------------
 
 
