@@ -15,7 +15,7 @@ from eventsapp.openapi import JSON, header, in_path, operation, query
 from eventsapp.people import change_contact, contact_by_id, contact_named, create_contact
 from eventsapp.request_log import notes_of, notes_of_batch
 from eventsapp.serializers import ContactIn, contact_as_json, event_as_json, summary_as_json
-from eventsapp.transport import ApiView, body_of, number_in
+from eventsapp.transport import ApiView, body_of, number_in, truth_in
 
 PER_PAGE, MOST_PER_PAGE = 50, 200
 CONTACT_ID = in_path("contact_id", "The contact's id: 24 hex digits.", shapes.CONTACT_ID)
@@ -83,7 +83,7 @@ class Events(ApiView):
         contact = contact_named(
             self.workspace, id=asked.get("intercom_user_id"), user_id=asked.get("user_id"), email=asked.get("email")
         )
-        if asked.get("summary") == "true":
+        if truth_in(asked, "summary"):
             summaries = EventSummary.objects.filter(contact=contact).with_totals().select_related("type")
             return Response(summary_as_json(summaries.order_by("type__name"), contact))
         per_page = number_in(asked, "per_page", PER_PAGE, most=MOST_PER_PAGE)

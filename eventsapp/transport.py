@@ -56,6 +56,14 @@ def number_in(asked, name: str, default: int, *, most: int) -> int:
     return int(text)
 
 
+def truth_in(asked, name: str) -> bool:
+    """Return whether the query says true; absent is false. Raises Refused for any other word."""
+    text = asked.get(name, "false").lower()  # python-intercom 3 says True
+    if text not in ("true", "false"):
+        raise Refused(invalid(name, f"{name} must be true or false."))
+    return text == "true"
+
+
 class Json(BaseRenderer):
     media_type = "application/json"
     format = "json"

@@ -13,7 +13,7 @@ from eventsapp.openapi import in_path, operation, query
 from eventsapp.people import contact_by_id
 from eventsapp.serializers import Text, contact_as_json
 from eventsapp.shapes import CONTACT_ID, CONTACT_LIST
-from eventsapp.transport import ApiView
+from eventsapp.transport import ApiView, truth_in
 from segments import shapes
 from segments.definition import Invalid, parse, parse_to_save
 from segments.engine import Verdict, answer, explain, one_moment
@@ -220,7 +220,7 @@ def _save(segment: Segment, fields: dict) -> Segment:
 
 def _count_at(request, now: int) -> int | None:
     """The moment for which members are to be counted, None when nobody asked."""
-    return now if request.query_params.get("include_count") == "true" else None
+    return now if truth_in(request.query_params, "include_count") else None
 
 
 def _as_json(segment: Segment, count_at: int | None = None) -> dict:

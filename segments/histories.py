@@ -3,7 +3,7 @@
 from dataclasses import dataclass, replace
 from typing import ClassVar
 
-from django.db.models import Avg, Case, Count, F, Max, Min, Q, Sum, Value, When, Window, WindowFrame
+from django.db.models import Avg, BigIntegerField, Case, Count, F, Max, Min, Q, Sum, Value, When, Window, WindowFrame
 from django.db.models.functions import Coalesce
 from django.db.models.lookups import Exact
 
@@ -205,7 +205,8 @@ class Sequence:
         if not self.did:
             asked &= Q(created_at__lt=clock.now - span)
         # As one expression: what is filtered beside a window is filtered before it, and would take the `then`s away.
-        seconds = Case(When(asked, then=Coalesce(self._later(clock) - F("created_at"), Value(span + 1))))
+        seconds = Coalesce(self._later(clock) - F("created_at"), Value(span + 1), output_field=BigIntegerField())
+        seconds = Case(When(asked, then=seconds), output_field=BigIntegerField())
         events = self._steps(among).annotate(seconds=seconds)
         found = events.filter(seconds__lte=span) if self.did else events.filter(seconds__gt=span)
         return found.values("contact_id").distinct()

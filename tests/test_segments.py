@@ -166,6 +166,8 @@ TABLE = [
     (total("sum", "gte", 1, key="total"), ""),
     (total("sum", "ne", usd(4900), key="total", event="not-seen-yet"), "ada björn cem"),
     (sequence("placed-order", "opened-app", 199), "björn"),
+    (sequence("placed-order", "opened-app", 36_500), "björn"),
+    (sequence("placed-order", "opened-app", 36_500, did=False), ""),
     (sequence("placed-order", "opened-app", 100), ""),
     (sequence("opened-app", "placed-order", 199), ""),
     (sequence("placed-order", "placed-order", 10), "ada"),
