@@ -343,6 +343,8 @@ FIELDS = {
     "name": Column("name_folded", "text"),
     "email": Column("email_folded", "text"),
     "user_id": Column("external_id_folded", "text"),
+    "role": Column("role", "text"),
+    "unsubscribed_from_emails": Column("unsubscribed_from_emails", "boolean"),
     "created_at": Column("created_at", "date"),
     "signed_up_at": Column("signed_up_at", "date"),
     "last_seen_at": Column("last_seen_at", "date"),

@@ -13,10 +13,13 @@ LABELS = {
     "name": "Name",
     "email": "Email",
     "user_id": "user_id",
+    "role": "Role",
+    "unsubscribed_from_emails": "Unsubscribed from emails",
     "created_at": "First heard of",
     "signed_up_at": "Signed up",
     "last_seen_at": "Last seen",
 }
+SAMPLES = {"role": [Contact.Role.USER, Contact.Role.LEAD]}
 
 
 def events(workspace: Workspace) -> list[dict]:
@@ -37,7 +40,10 @@ def fields(workspace: Workspace) -> list[dict]:
     """What can be asked of a person: [{field, label, kind, samples}]."""
     newest = Contact.objects.filter(workspace=workspace).order_by("-pk").values_list("custom_attributes", flat=True)
     custom = learn(newest[:LOOKED_AT], "_at")
-    own = [{"field": field, "label": LABELS[field], "kind": column.kind} for field, column in FIELDS.items()]
+    own = [
+        {"field": field, "label": LABELS[field], "kind": column.kind, "samples": SAMPLES.get(field, [])}
+        for field, column in FIELDS.items()
+    ]
     return own + [
         {"field": f"{CUSTOM}{row['key']}", "label": row["key"], "kind": row["kind"], "samples": row["samples"]}
         for row in custom

@@ -80,7 +80,7 @@ def _is_there(text):
 
 @dataclass(frozen=True)
 class Column:
-    """A column that holds values of one kind: "text", folded, or "date", Unix seconds."""
+    """A column that holds values of one kind: "text", folded; "date", Unix seconds; or "boolean"."""
 
     field: str
     kind: str
@@ -88,7 +88,7 @@ class Column:
     def text(self):
         return F(self.field)
 
-    seconds = text
+    seconds = boolean = text
 
     def present(self):
         return _is_there(F(self.field)) if self.kind == "text" else IsNull(F(self.field), False)

@@ -61,7 +61,7 @@ def town(shop, person, does):
         "ada", name="Ada Øster", email="ada@example.org", plan="Pro", seats=5, signed_up_at=int(time.time()) - 40 * DAY
     )
     bjorn = person("björn", name="BJÖRN", plan="free", seats=1, trial=True, renewal_at=int(time.time()) - 3 * DAY)
-    person("cem", email="cem@example.com")
+    person("cem", email="cem@example.com", unsubscribed_from_emails=True)
     zed = person("zed", plan="pro", archived_at=1)
     vic = person("vic", role="visitor")
     does(ada, "placed-order", days_ago=1, metadata={"total": usd(4900), "item": "Lamp", "n": 3, "gift": True})
@@ -149,6 +149,11 @@ TABLE = [
     (attribute("user_id", "starts_with", "c"), "cem"),
     (attribute("signed_up_at", "more_than_days_ago", 39), "ada"),
     (attribute("signed_up_at", "unknown"), "björn cem"),
+    (attribute("role", "is", "Lead"), ""),
+    (attribute("role", "is_not", "lead"), "ada björn cem"),
+    (attribute("unsubscribed_from_emails", "is_true"), "cem"),
+    (attribute("unsubscribed_from_emails", "is_false"), "ada björn"),
+    (attribute("unsubscribed_from_emails", "known"), "ada björn cem"),
     (total("sum", "gte", 6.5), "ada"),
     (total("sum", "gt", 6.5), ""),
     (total("sum", "ne", 6.5), "björn cem"),
@@ -313,6 +318,7 @@ WRONG = [
     ({"conditions": [sequence("a", "b", 7, within={"last_days": 3})]}, "conditions[0].within"),
     ({"conditions": [attribute("email", "gt", 5)]}, "conditions[0].op"),
     ({"conditions": [attribute("signed_up_at", "is", "x")]}, "conditions[0].op"),
+    ({"conditions": [attribute("unsubscribed_from_emails", "is", "true")]}, "conditions[0].op"),
     ({"conditions": [did(colour="red")]}, "conditions[0].colour"),
     ({"conditions": [{"match": "all", "conditions": []}]}, "conditions[0].conditions"),
 ]
