@@ -190,23 +190,14 @@ class DidEvent:
     @classmethod
     def read(cls, node: Node, workspace: Workspace) -> "DidEvent":
         node.object({"kind", "event", "did", "count", "within", "where"})
-        parts = {}
-        with node.going_on():
-            parts["event"] = EventName.read(node.at("event"))
-        with node.going_on():
-            parts["did"] = node.at("did").boolean(default=True)
+        parts = {"event": EventName("")}
+        parts |= node.parts(event=EventName.read, did=lambda did: did.boolean(default=True))
         if node.has("count"):
             with node.going_on():
                 if parts.get("did") is False:
                     raise node.at("count").wrong("“did: false” takes no count: it means never. Leave the count out.")
                 parts["count"] = Times.read(node.at("count"))
-        if node.has("within"):
-            with node.going_on():
-                parts["within"] = Within.read(node.at("within"))
-        if node.has("where"):
-            with node.going_on():
-                parts["where"] = read_where(node.at("where"))
-        return cls(**{"event": EventName("")} | parts)
+        return cls(**parts | node.parts_there(within=Within.read, where=read_where))
 
     @property
     def negative(self) -> bool:

@@ -36,21 +36,10 @@ class Aggregate:
     def read(cls, node: Node, workspace: Workspace) -> "Aggregate":
         node.object({"kind", "event", "key", "function", "op", "value", "within", "where"})
         parts = {"event": EventName(""), "key": "", "function": "sum", "comparison": Comparison("known")}
-        with node.going_on():
-            parts["event"] = EventName.read(node.at("event"))
-        with node.going_on():
-            parts["key"] = read_key(node.at("key"))
-        with node.going_on():
-            parts["function"] = node.at("function").choice(FUNCTIONS)
+        parts |= node.parts(event=EventName.read, key=read_key, function=lambda name: name.choice(FUNCTIONS))
         with node.going_on():
             parts["comparison"] = read_comparison(node, "number", money=True)
-        if node.has("within"):
-            with node.going_on():
-                parts["within"] = Within.read(node.at("within"))
-        if node.has("where"):
-            with node.going_on():
-                parts["where"] = read_where(node.at("where"))
-        return cls(**parts)
+        return cls(**parts | node.parts_there(within=Within.read, where=read_where))
 
     @property
     def negative(self) -> bool:
@@ -134,13 +123,7 @@ class Step:
     @classmethod
     def read(cls, node: Node) -> "Step":
         node.object({"event", "where"})
-        event, where = EventName(""), ()
-        with node.going_on():
-            event = EventName.read(node.at("event"))
-        if node.has("where"):
-            with node.going_on():
-                where = read_where(node.at("where"))
-        return cls(event, where)
+        return cls(**{"event": EventName("")} | node.parts(event=EventName.read) | node.parts_there(where=read_where))
 
     def test(self, clock: Clock) -> Q:
         test = Q(type=self.event.type)
@@ -183,14 +166,15 @@ class Sequence:
     def read(cls, node: Node, workspace: Workspace) -> "Sequence":
         node.object({"kind", "first", "then", "did", "within_days"})
         parts = {"first": Step(EventName("")), "then": Step(EventName("")), "within_days": 1}
-        for name in ("first", "then"):
-            with node.going_on():
-                parts[name] = Step.read(node.at(name))
-        with node.going_on():
-            parts["did"] = node.at("did").boolean(default=True)
-        with node.going_on():
-            parts["within_days"] = node.at("within_days").integer(1, MOST_DAYS)
-        return cls(**parts)
+        return cls(
+            **parts
+            | node.parts(
+                first=Step.read,
+                then=Step.read,
+                did=lambda did: did.boolean(default=True),
+                within_days=lambda days: days.integer(1, MOST_DAYS),
+            )
+        )
 
     def names(self):
         return [self.first.event, self.then.event]

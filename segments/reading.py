@@ -121,6 +121,18 @@ class Node:
             raise self.wrong("The first value is above the second. Write [low, high].")
         return low, high
 
+    def parts(self, **readers) -> dict:
+        """Read each part of an object; a fault in one hides none in the others, and leaves it out."""
+        found = {}
+        for name, read in readers.items():
+            with self.going_on():
+                found[name] = read(self.at(name))
+        return found
+
+    def parts_there(self, **readers) -> dict:
+        """The same for parts that may be absent."""
+        return self.parts(**{name: read for name, read in readers.items() if self.has(name)})
+
     @contextmanager
     def going_on(self):
         """Lets the reading of the parts that follow go on after a fault in this one."""
