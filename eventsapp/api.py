@@ -8,10 +8,11 @@ from rest_framework.response import Response
 
 from eventsapp import batches, contact_pages, group_commit, shapes
 from eventsapp.errors import Fault, NotFound, Refused, invalid
+from eventsapp.filters import HistoryFilter, PeopleFilter, filtered
 from eventsapp.incoming import read_event, read_totals
 from eventsapp.ingest import set_totals
 from eventsapp.models import Contact, Event, EventSummary, Scope, place_from
-from eventsapp.openapi import JSON, header, in_path, operation, query
+from eventsapp.openapi import JSON, filter_parameters, header, in_path, operation, query
 from eventsapp.people import change_contact, contact_by_id, contact_named, create_contact
 from eventsapp.request_log import notes_of, notes_of_batch
 from eventsapp.serializers import ContactIn, contact_as_json, event_as_json, summary_as_json
@@ -67,6 +68,7 @@ class Events(ApiView):
                 "How many at once.",
                 {"type": "integer", "minimum": 1, "maximum": MOST_PER_PAGE, "default": PER_PAGE},
             ),
+            *filter_parameters(HistoryFilter),
             query("before", "A cursor of pages.next, or milliseconds: only what is older.", {"type": "string"}),
             query("since", "A cursor of pages.since, or milliseconds: only what is newer.", {"type": "string"}),
         ],
@@ -89,6 +91,7 @@ class Events(ApiView):
         per_page = number_in(asked, "per_page", PER_PAGE, most=MOST_PER_PAGE)
         before, since = _place(asked, "before"), _place(asked, "since")
         events = Event.objects.filter(contact=contact).select_related("type")
+        events = filtered(HistoryFilter, asked, events, workspace=self.workspace)
         if since:
             page = list(events.newer_than(since).oldest_first()[:per_page])[::-1]
             more = bool(page)  # what was there before
@@ -98,6 +101,7 @@ class Events(ApiView):
         body = {"type": "event.list", "events": [event_as_json(event, contact) for event in page], "pages": {}}
         if page:
             same = {"type": asked["type"], "intercom_user_id": contact.public_id, "per_page": per_page}
+            same |= {name: asked[name] for name in HistoryFilter.base_filters if asked.get(name)}
             body["pages"]["since"] = _url(same | {"since": page[0].place})
             if more:
                 body["pages"]["next"] = _url(same | {"before": page[-1].place})
@@ -183,7 +187,7 @@ class Contacts(ApiView):
         "list_contacts",
         "People",
         answers={200: ("A page of people.", shapes.CONTACT_LIST)},
-        parameters=contact_pages.PAGE_PARAMETERS,
+        parameters=[*filter_parameters(PeopleFilter), *contact_pages.PAGE_PARAMETERS],
     )
     def get(self, request):
         """List people, the newest first.
@@ -192,6 +196,7 @@ class Contacts(ApiView):
         """
         per_page, cursor = contact_pages.asked_page(request.query_params)
         people = Contact.objects.filter(workspace=self.workspace).people()
+        people = filtered(PeopleFilter, request.query_params, people, workspace=self.workspace)
         page = contact_pages.page_of(people, per_page=per_page, cursor=cursor)
         # python-intercom 3 lists leads here, and looks for this key.
         return Response(page | {"contacts": page["data"]})

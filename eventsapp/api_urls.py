@@ -1,6 +1,6 @@
 """What programs call."""
 
-from eventsapp import api, legacy_api, public_api
+from eventsapp import api, legacy_api, public_api, tag_api
 from eventsapp.transport import api_path
 
 urlpatterns = [
@@ -10,6 +10,10 @@ urlpatterns = [
     api_path("contacts", api.Contacts),
     api_path("contacts/find_by_external_id/(?P<external_id>.+?)", api.ContactByExternalId),
     api_path("contacts/(?P<contact_id>[^/]+)", api.OneContact),
+    api_path("contacts/(?P<contact_id>[^/]+)/tags", tag_api.ContactTags),
+    api_path("contacts/(?P<contact_id>[^/]+)/tags/(?P<tag_id>[^/]+)", tag_api.OneTagOfContact),
+    api_path("tags", tag_api.Tags),
+    api_path("tags/(?P<tag_id>[^/]+)", tag_api.OneTag),
     api_path("users", legacy_api.Users),
     api_path("users/(?P<contact_id>[^/]+)", legacy_api.OneUser),
     api_path("bulk/events", legacy_api.BulkEvents),

@@ -9,7 +9,7 @@ from django.db.models.functions import Coalesce
 
 from eventsapp.errors import Refused, invalid
 from eventsapp.openapi import query
-from eventsapp.serializers import contact_as_json
+from eventsapp.serializers import contacts_as_json
 from eventsapp.transport import number_in
 
 PER_PAGE, MOST_PER_PAGE = 50, 150
@@ -98,5 +98,4 @@ def envelope(contacts, total: int, *, page: int, per_page: int, following: Curso
     pages["total_pages"] = max(-(-total // per_page), 1)
     if following:
         pages["next"] = {"page": following.page, "starting_after": str(following)}
-    data = [contact_as_json(contact) for contact in contacts]
-    return {"type": "list", "data": data, "total_count": total, "pages": pages}
+    return {"type": "list", "data": contacts_as_json(contacts), "total_count": total, "pages": pages}

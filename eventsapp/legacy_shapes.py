@@ -2,7 +2,7 @@
 
 from eventsapp.batches import MOST
 from eventsapp.openapi import SHAPES, record, shape
-from eventsapp.shapes import ATTRIBUTES, CONTACT_FIELDS, CONTACT_ID, EVENT_IN, OR_NULL, URL, array, const, unix
+from eventsapp.shapes import ATTRIBUTES, CONTACT_FIELDS, CONTACT_ID, EVENT_IN, OR_NULL, TAG, URL, array, const, unix
 
 USER_FIELDS = {
     "id": {"type": ["string", "null"], "description": "The contact's id. It comes before user_id and email."},
@@ -65,7 +65,7 @@ USER = shape(
             "social_profiles": _no("social_profile", "social_profiles"),
             "unsubscribed_from_emails": {"type": "boolean"},
             "user_agent_data": NULL,
-            "tags": _no("tag", "tags"),
+            "tags": record({"type": const("tag.list"), "tags": array(TAG)}),
             "segments": _no("segment", "segments"),
             "custom_attributes": ATTRIBUTES,
         },

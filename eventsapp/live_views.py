@@ -11,7 +11,7 @@ from django.utils import timezone
 from django.utils.http import urlencode
 from django.utils.timesince import timesince
 
-from eventsapp.filters import ApiRequestFilter
+from eventsapp.filters import ApiRequestFilter, asked_in
 from eventsapp.models import Event
 from eventsapp.pages import staff_page
 from eventsapp.views import chips
@@ -55,10 +55,9 @@ def _requests(request, workspace) -> dict:
     page = list(found.qs.newest(SHOWN + 1, before=before))
     for one in page:
         one.workspace = workspace
-    asked_for = {name: value for name in found.filters if (value := request.GET.get(name))}
     requests = {
         "rows": page[:SHOWN],
-        "query": urlencode(asked_for),
+        "query": urlencode(asked_in(found)),
         "is_newest": before is None,
         "older": page[SHOWN - 1].pk if len(page) > SHOWN else None,
         "seen": _mark(one.pk for one in page),

@@ -381,6 +381,37 @@ class Contact(models.Model):
         self.terms = terms(self.custom_attributes)
 
 
+class Tag(models.Model):
+    """A word that is put on people, to find them by."""
+
+    workspace = models.ForeignKey(Workspace, models.CASCADE, related_name="tags", db_index=False)
+    name = models.CharField(max_length=255)
+    name_folded = models.CharField(max_length=765, editable=False)
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        ordering = ["name_folded"]
+        constraints = [UniqueConstraint(fields=["workspace", "name_folded"], name="one_tag_per_name")]
+
+    def __str__(self):
+        return self.name
+
+    def save(self, *args, **kwargs):
+        self.name_folded = fold(self.name)
+        super().save(*args, **kwargs)
+
+
+class Tagging(models.Model):
+    """That a person has a tag."""
+
+    pk = CompositePrimaryKey("tag_id", "contact_id")
+    tag = models.ForeignKey(Tag, models.CASCADE, db_index=False, related_name="taggings")
+    contact = models.ForeignKey(Contact, models.CASCADE, related_name="taggings")
+
+    def __str__(self):
+        return f"{self.contact_id} is {self.tag_id}"
+
+
 # Events ------------------------------------------------------------------------------------------------------------
 
 

@@ -9,6 +9,7 @@ from functools import cache
 from inspect import cleandoc
 
 from django.urls import get_resolver
+from django_filters import ChoiceFilter, DateFilter, Filter, FilterSet, ModelChoiceFilter
 from drf_spectacular.extensions import OpenApiAuthenticationExtension
 from drf_spectacular.generators import EndpointEnumerator, SchemaGenerator
 from drf_spectacular.openapi import AutoSchema
@@ -46,6 +47,23 @@ def query(name: str, description: str, schema: dict, *, required: bool = False) 
 def in_path(name: str, description: str, schema: dict) -> OpenApiParameter:
     """A part of the path."""
     return OpenApiParameter(name, schema, OpenApiParameter.PATH, description=description)
+
+
+def filter_parameters(filter_set: type[FilterSet], *, without: tuple[str, ...] = ()) -> list[OpenApiParameter]:
+    """The parameters of a list's filters, but for some."""
+    filters = {name: one for name, one in filter_set.base_filters.items() if name not in without}
+    return [query(name, one.extra["help_text"], _filter_schema(one)) for name, one in filters.items()]
+
+
+def _filter_schema(one: Filter) -> dict:
+    match one:
+        case ModelChoiceFilter():
+            return {"type": "string", "pattern": "^[0-9]{1,9}$"}
+        case ChoiceFilter():
+            return {"type": "string", "enum": [value for value, _ in one.extra["choices"]]}
+        case DateFilter():
+            return {"type": "string", "format": "date"}
+    return {"type": "string"}
 
 
 def header(name: str, description: str, schema: dict) -> OpenApiParameter:

@@ -4,11 +4,12 @@ import json
 from datetime import UTC, datetime
 
 from django.conf import settings
+from django.db.models import prefetch_related_objects
 from rest_framework import serializers
 
 from eventsapp.errors import Refused, invalid, missing
 from eventsapp.incoming import EMAIL, FUTURE, fault_in_value
-from eventsapp.models import BulkJob, Contact, now_in_seconds
+from eventsapp.models import BulkJob, Contact, Tag, now_in_seconds
 
 
 def event_as_json(event, contact) -> dict:
@@ -59,12 +60,23 @@ NOBODY_KNOWS = """
 """.split()
 
 
+def tag_as_json(tag: Tag) -> dict:
+    return {"type": "tag", "id": str(tag.pk), "name": tag.name}
+
+
+def contacts_as_json(contacts: list[Contact]) -> list[dict]:
+    """Contact objects, with one look-up for the tags of all of them."""
+    prefetch_related_objects(contacts, "taggings")
+    return [contact_as_json(contact) for contact in contacts]
+
+
 def contact_as_json(contact: Contact) -> dict:
     """The contact object of Intercom's API 2.x; what we don't keep is null there."""
+    tags = sorted(tagging.tag_id for tagging in contact.taggings.all())
 
-    def nothing_of(what):
+    def listed(what, data):
         url = f"/contacts/{contact.public_id}/{what}"
-        return {"type": "list", "data": [], "url": url, "total_count": 0, "has_more": False}
+        return {"type": "list", "data": data, "url": url, "total_count": len(data), "has_more": False}
 
     place = dict.fromkeys(("country", "region", "city", "country_code", "continent_code"))
     return dict.fromkeys(NOBODY_KNOWS) | {
@@ -86,11 +98,11 @@ def contact_as_json(contact: Contact) -> dict:
         "last_seen_at": contact.last_seen_at,
         "location": {"type": "location"} | place,
         "custom_attributes": contact.custom_attributes,
-        "tags": nothing_of("tags"),
-        "notes": nothing_of("notes"),
-        "companies": nothing_of("companies"),
-        "opted_out_subscription_types": nothing_of("subscriptions"),
-        "opted_in_subscription_types": nothing_of("subscriptions"),
+        "tags": listed("tags", [{"type": "tag", "id": str(pk), "url": f"/tags/{pk}"} for pk in tags]),
+        "notes": listed("notes", []),
+        "companies": listed("companies", []),
+        "opted_out_subscription_types": listed("subscriptions", []),
+        "opted_in_subscription_types": listed("subscriptions", []),
     }
 
 
@@ -119,7 +131,10 @@ def user_as_json(contact: Contact) -> dict:
         "social_profiles": {"type": "social_profile.list", "social_profiles": []},
         "unsubscribed_from_emails": contact.unsubscribed_from_emails,
         "user_agent_data": None,
-        "tags": {"type": "tag.list", "tags": []},
+        "tags": {
+            "type": "tag.list",
+            "tags": [tag_as_json(tag) for tag in Tag.objects.filter(taggings__contact=contact)],
+        },
         "segments": {"type": "segment.list", "segments": []},
         "custom_attributes": contact.custom_attributes,
     }

@@ -14,6 +14,7 @@ CONTACT_ID = {
     "pattern": "^[0-9a-f]{24}$",
     "examples": ["5f2b9c01000000000000001a"],
 }
+TAG_ID = {"type": "string", "pattern": "^[0-9]{1,9}$", "examples": ["102"]}
 OR_NULL = {"type": ["string", "null"]}
 
 
@@ -401,8 +402,17 @@ CONTACT = shape(
                 {"type": const("location")}
                 | dict.fromkeys(("country", "region", "city", "country_code", "continent_code"), NOT_KEPT)
             ),
+            "tags": record(
+                {
+                    "type": const("list"),
+                    "data": array(record({"type": const("tag"), "id": TAG_ID, "url": {"type": "string"}})),
+                    "url": {"type": "string"},
+                    "total_count": {"type": "integer", "minimum": 0},
+                    "has_more": {"type": "boolean", "const": False},
+                }
+            ),
             **dict.fromkeys(
-                ("tags", "notes", "companies", "opted_out_subscription_types", "opted_in_subscription_types"), NOTHING
+                ("notes", "companies", "opted_out_subscription_types", "opted_in_subscription_types"), NOTHING
             ),
             **{name: NOT_KEPT for name in NOBODY_KNOWS if name != "phone"},
         },
@@ -437,6 +447,44 @@ CONTACT_LIST = shape(
         },
         optional=("contacts",),
         description="A page of people.",
+    ),
+)
+
+# Tags ----------------------------------------------------------------------------------------------------------------
+
+TAG = shape(
+    "Tag",
+    record(
+        {"type": const("tag"), "id": TAG_ID, "name": {"type": "string"}},
+        description="A word that is put on people.",
+        examples=[{"type": "tag", "id": "102", "name": "VIP"}],
+    ),
+)
+TAG_LIST = shape("TagList", record({"type": const("list"), "data": array(TAG)}, description="Tags, by name."))
+TAG_IN = shape(
+    "TagIn",
+    record(
+        {
+            "name": text("Its name; in another case it is the same tag."),
+            "id": {
+                "type": ["string", "integer"],
+                "pattern": TAG_ID["pattern"],
+                "minimum": 0,
+                "maximum": 10**9 - 1,
+                "description": "That of the tag to rename.",
+            },
+        },
+        optional=("id",),
+        description="A tag to find or to make; with its id, to rename.",
+        examples=[{"name": "VIP"}],
+    ),
+)
+TAG_OF_CONTACT_IN = shape(
+    "TagOfContactIn",
+    record(
+        {"id": SHAPES["TagIn"]["properties"]["id"] | {"description": "The tag's id."}},
+        description="A tag to put on somebody.",
+        examples=[{"id": "102"}],
     ),
 )
 

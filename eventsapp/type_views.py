@@ -9,9 +9,11 @@ from django.db.models import Count, Max, Min, OuterRef, Subquery, Sum
 from django.http import Http404
 from django.shortcuts import get_object_or_404, redirect, render
 from django.utils import timezone
+from django.utils.http import urlencode
 
 from eventsapp import panels
 from eventsapp.deleting import ask_to_delete
+from eventsapp.filters import EventFilter, asked_in
 from eventsapp.forms import EventTypeForm
 from eventsapp.incoming import normal_name
 from eventsapp.learned import keys_of
@@ -53,18 +55,22 @@ def event_type(request, workspace, pk):
         return _change(request, type)
     before = request.GET.get("before", "")
     try:
-        found = list(Event.objects.of_type(type, before=before).select_related("contact__workspace")[: NEWEST + 1])
+        listed = Event.objects.of_type(type, before=before).select_related("contact__workspace")
     except ValueError as error:
         raise Http404("That is no place among events.") from error
+    found = EventFilter(request.GET, queryset=listed, workspace=workspace)
+    page, asked = list(found.qs[: NEWEST + 1]), asked_in(found)
     context = {
         "type": type,
-        "newest": [(event, chips(event.metadata, workspace.zone)) for event in found[:NEWEST]],
-        "older": found[NEWEST - 1].place_in_type if len(found) > NEWEST else None,
+        "newest": [(event, chips(event.metadata, workspace.zone)) for event in page[:NEWEST]],
+        "older": urlencode(asked | {"before": page[NEWEST - 1].place_in_type}) if len(page) > NEWEST else None,
+        "asked": asked,
     }
-    if request.htmx and before:
+    if request.htmx:
         return render(request, "eventsapp/_latest.html", context)
     bars = daily(EventType.objects.filter(pk=type.pk), workspace.zone)[type.pk]
     context |= {
+        "filter": found,
         "form": EventTypeForm(instance=type),
         "hint": naming_hint(type.name),
         "totals": _totals(type),

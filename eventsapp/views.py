@@ -12,13 +12,15 @@ from django.db import transaction
 from django.http import Http404
 from django.shortcuts import redirect, render
 from django.urls import reverse
+from django.utils.http import urlencode
 
 from eventsapp import panels
 from eventsapp.errors import Fault, Refused
+from eventsapp.filters import HistoryFilter, asked_in
 from eventsapp.forms import LoginForm, NewColleagueForm
 from eventsapp.metadata import kind_of, shown
 from eventsapp.middleware import is_page
-from eventsapp.models import Event, EventSummary, Invitation, Membership, place_from
+from eventsapp.models import Event, EventSummary, Invitation, Membership, Tag, place_from
 from eventsapp.pages import staff_page
 from eventsapp.people import contact_by_id
 from eventsapp.transport import error_response
@@ -129,22 +131,29 @@ def person(request, workspace, public_id):
         contact = contact_by_id(workspace, public_id)
     except Refused as error:
         raise Http404("Nobody here has this id.") from error
-    history = Event.objects.filter(contact=contact).select_related("type").newest_first()
+    listed = Event.objects.filter(contact=contact).select_related("type")
+    found = HistoryFilter(request.GET, queryset=listed, workspace=workspace)
+    history = found.qs.newest_first()
     if before := request.GET.get("before"):
         try:
             history = history.older_than(place_from(before))
         except ValueError as error:
             raise Http404("That is no place in a history.") from error
-    found = list(history[: TIMELINE + 1])
+    page = list(history[: TIMELINE + 1])
+    asked = asked_in(found)
     context = {
         "contact": contact,
-        "days": _days(found[:TIMELINE], workspace.zone),
-        "older": found[TIMELINE - 1].place if len(found) > TIMELINE else None,
+        "days": _days(page[:TIMELINE], workspace.zone),
+        "older": urlencode(asked | {"before": page[TIMELINE - 1].place}) if len(page) > TIMELINE else None,
+        "asked": asked,
     }
-    if request.htmx and before:
+    if request.htmx:
         return render(request, "eventsapp/_timeline.html", context)
     summaries = EventSummary.objects.filter(contact=contact).with_totals().select_related("type")
+    found.form.fields["event_name"].widget.attrs["list"] = "their-events"
     context |= {
+        "filter": found,
+        "tags": Tag.objects.filter(taggings__contact=contact),
         "attributes": chips(contact.custom_attributes, workspace.zone, date_suffix="_at"),
         "summaries": summaries.order_by("-last"),
         "panels": panels.shown(request, contact),

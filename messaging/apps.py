@@ -6,3 +6,7 @@ class MessagingConfig(AppConfig):
 
     def ready(self):
         from messaging import receivers  # noqa: F401  connecting is its import's work
+        from messaging.conditions import GotMessage
+        from segments.definition import KINDS
+
+        KINDS[GotMessage.kind] = GotMessage

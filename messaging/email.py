@@ -7,6 +7,7 @@ from django.core.mail import EmailMultiAlternatives
 
 from messaging import text
 from messaging.models import DOMAIN
+from messaging.tracking import tracked
 
 
 def new_id() -> str:
@@ -16,11 +17,12 @@ def new_id() -> str:
 
 def send(delivery):
     """Send one delivery. Raises what Django's email backend raises."""
-    message(delivery.subject, delivery.body, delivery.contact.email, delivery.mail_id).send()
+    html = tracked(delivery.body, delivery)
+    message(delivery.subject, delivery.body, delivery.contact.email, delivery.mail_id, html=html).send()
 
 
-def message(subject: str, body: str, to: str, message_id: str) -> EmailMultiAlternatives:
-    """Return a mail with `body` as HTML and as text."""
+def message(subject: str, body: str, to: str, message_id: str, *, html: str = "") -> EmailMultiAlternatives:
+    """Return a mail with `body` as text and as HTML, or `html` for that."""
     mail = EmailMultiAlternatives(
         subject,
         text.plain(body),
@@ -28,5 +30,5 @@ def message(subject: str, body: str, to: str, message_id: str) -> EmailMultiAlte
         [to],
         headers={"Message-ID": message_id, "Auto-Submitted": "auto-generated"},
     )
-    mail.attach_alternative(body, "text/html")
+    mail.attach_alternative(html or body, "text/html")
     return mail

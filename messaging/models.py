@@ -143,6 +143,8 @@ class Delivery(models.Model):
     body = models.TextField(blank=True, help_text="As sent: HTML.")
     created_at = models.DateTimeField(auto_now_add=True)
     sent_at = models.DateTimeField(null=True)
+    opened_at = models.DateTimeField(null=True, help_text="For the first time, as far as the reader's program tells.")
+    clicked_at = models.DateTimeField(null=True, help_text="For the first time.")
 
     objects = DeliveryQuerySet.as_manager()
 

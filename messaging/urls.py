@@ -2,9 +2,11 @@
 
 from django.urls import path
 
-from messaging import views
+from messaging import tracking, views
 
 urlpatterns = [
+    path("o/<str:token>.gif", tracking.opened, name="opened"),
+    path("c/<str:token>", tracking.clicked, name="clicked"),
     path("app/<slug:app_id>/messages/", views.messages, name="messages"),
     path("app/<slug:app_id>/messages/new/", views.new_message, name="new_message"),
     path("app/<slug:app_id>/messages/preview/", views.preview, name="message_preview"),

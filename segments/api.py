@@ -11,7 +11,7 @@ from eventsapp.errors import Fault, NotFound, Refused, invalid
 from eventsapp.models import Contact, Scope
 from eventsapp.openapi import in_path, operation, query
 from eventsapp.people import contact_by_id
-from eventsapp.serializers import Text, contact_as_json
+from eventsapp.serializers import Text, contacts_as_json
 from eventsapp.shapes import CONTACT_ID, CONTACT_LIST
 from eventsapp.transport import ApiView, truth_in
 from segments import shapes
@@ -267,8 +267,8 @@ class Preview(ApiView):
         with one_moment() as now:
             result = answer(_parsed(parse, self.workspace, definition), now)
             contacts = Contact.objects.select_related("workspace").in_bulk(result.page(size=PREVIEWED))
-        newest = [contact_as_json(contacts[pk]) for pk in sorted(contacts, reverse=True)]
-        return Response({"count": result.count, "contacts": newest})
+        newest = [contacts[pk] for pk in sorted(contacts, reverse=True)]
+        return Response({"count": result.count, "contacts": contacts_as_json(newest)})
 
 
 class ContactSearch(ApiView):

@@ -5,7 +5,8 @@ class SegmentsConfig(AppConfig):
     name = "segments"
 
     def ready(self):
-        from eventsapp.panels import type_users
-        from segments.models import naming
+        from eventsapp import panels, tags
+        from segments.models import asking_for, naming
 
-        type_users.append(naming)
+        panels.type_users.append(naming)
+        tags.used_by.append(asking_for)

@@ -11,10 +11,10 @@ from django.db.models import Count, F, Max, Q
 
 from eventsapp.incoming import normal_name
 from eventsapp.metadata import kind_of, shown
-from eventsapp.models import Contact, Event, EventSummary, EventType, Workspace
+from eventsapp.models import Contact, Event, EventSummary, EventType, Tagging, Workspace
 from segments.comparisons import DATE, NUMBER, PRESENCE, Comparison, number_test, read_comparison, within
 from segments.days import Clock, Span
-from segments.reading import MOST_DAYS, Node
+from segments.reading import MOST_DAYS, MOST_ID, Node
 from segments.values import Column, InJson
 
 MOST_COUNTED = 1_000_000_000
@@ -398,6 +398,49 @@ class Attribute:
 
     def __str__(self):
         return f"{self.label} {self.comparison}"
+
+
+@dataclass(frozen=True)
+class Tagged:
+    """Has a tag, or has it not."""
+
+    kind: ClassVar[str] = "tag"
+
+    tag: int
+    name: str
+    op: str
+
+    @classmethod
+    def read(cls, node: Node, workspace: Workspace) -> "Tagged":
+        node.object({"kind", "tag", "op"})
+        id, op = node.at("tag").integer(1, MOST_ID), node.at("op").choice(("has", "has_not"))
+        tag = workspace.tags.filter(pk=id).first()
+        if tag is None:
+            raise node.at("tag").wrong(f"No tag here has the id {id}.")
+        return cls(id, tag.name, op)
+
+    @property
+    def negative(self) -> bool:
+        return self.op == "has_not"
+
+    def names(self):
+        return []
+
+    def named(self, types) -> "Tagged":
+        return self
+
+    def contacts(self, clock: Clock, among=None):
+        return some(Tagging.objects.filter(tag=self.tag), among).values("contact_id")
+
+    def facts(self, clock: Clock, contact: Contact) -> str:
+        has = Tagging.objects.filter(tag=self.tag, contact=contact).exists()
+        return f"tagged “{self.name}”" if has else f"not tagged “{self.name}”"
+
+    def as_json(self) -> dict:
+        return {"kind": self.kind, "tag": self.tag, "op": self.op}
+
+    def __str__(self):
+        return f"{'not tagged' if self.negative else 'tagged'} “{self.name}”"
 
 
 def some(rows, among):

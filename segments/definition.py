@@ -7,9 +7,9 @@ from typing import ClassVar
 
 from eventsapp.errors import Fault
 from eventsapp.models import Workspace
-from segments.conditions import Attribute, DidEvent, EventTime, Where, read_where, types_named
+from segments.conditions import Attribute, DidEvent, EventTime, Tagged, Where, read_where, types_named
 from segments.histories import Aggregate, Sequence
-from segments.reading import Invalid, Node, Unreadable
+from segments.reading import MOST_ID, Invalid, Node, Unreadable
 
 __all__ = ["Definition", "Group", "Invalid", "parse", "parse_where"]
 
@@ -72,7 +72,8 @@ class InSegment:
         return f"{'not in' if self.negative else 'in'} segment “{self.name}”"
 
 
-KINDS = {kind.kind: kind for kind in (DidEvent, EventTime, Aggregate, Sequence, Attribute, InSegment)}
+# By the `kind` of their JSON. Upper apps add theirs.
+KINDS = {kind.kind: kind for kind in (DidEvent, EventTime, Aggregate, Sequence, Attribute, Tagged, InSegment)}
 
 
 @dataclass(frozen=True)
@@ -174,7 +175,7 @@ class _Reader:
     def reference(self, node: Node, depth: int) -> InSegment:
         """Read what a saved segment asks as if it were written here."""
         node.object({"kind", "segment", "op"})
-        id, op = node.at("segment").integer(1, 2**31 - 1), node.at("op").choice(("in", "not_in"))
+        id, op = node.at("segment").integer(1, MOST_ID), node.at("op").choice(("in", "not_in"))
         saved = self.workspace.segments.active().filter(pk=id).first()
         if saved is None:
             raise node.at("segment").wrong(f"No segment here has the id {id}.")

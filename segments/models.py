@@ -61,11 +61,20 @@ class Segment(models.Model):
 
 def containing(segment: Segment) -> list[str]:
     """The names of active segments whose definition refers to this one."""
-    others = Segment.objects.active().filter(workspace=segment.workspace_id).exclude(pk=segment.pk)
-    return [f"the segment “{other}”" for other in others if segment.pk in _segments_in(other.definition)]
+    return _referring("segment", segment)
 
 
 used_by.append(containing)
+
+
+def asking_for(tag) -> list[str]:
+    """The names of active segments whose definition asks for a tag."""
+    return _referring("tag", tag)
+
+
+def _referring(kind: str, to) -> list[str]:
+    others = Segment.objects.active().filter(workspace=to.workspace_id)
+    return [f"the segment “{other}”" for other in others if to.pk in _references(other.definition, kind)]
 
 
 def naming(event_type) -> list[tuple[str, str, str]]:
@@ -88,7 +97,7 @@ def _events_in(part) -> set[str]:
     return own | {name for key in ("conditions", "first", "then") for name in _events_in(part.get(key))}
 
 
-def _segments_in(part) -> set[int]:
-    """Every segment that a definition refers to itself."""
-    own = {part["segment"]} if part.get("kind") == "segment" else set()
-    return own | {pk for inner in part.get("conditions", ()) for pk in _segments_in(inner)}
+def _references(part, kind: str) -> set[int]:
+    """The ids of every segment, or tag, that a definition refers to itself."""
+    own = {part[kind]} if part.get("kind") == kind else set()
+    return own | {pk for inner in part.get("conditions", ()) for pk in _references(inner, kind)}

@@ -8,6 +8,7 @@ from eventsapp.errors import Fault
 from eventsapp.metadata import SAFE_INTEGER
 
 MOST_DAYS = 36_500
+MOST_ID = 2**31 - 1
 FIRST_DAY, LAST_DAY = date(1900, 1, 1), date(9000, 12, 31)  # well within what can be reckoned with in any time zone
 MISSING = object()
 

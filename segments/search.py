@@ -18,8 +18,10 @@ from eventsapp.models import Contact, Workspace
 from segments.comparisons import Comparison
 from segments.conditions import CUSTOM, FIELDS
 from segments.days import Clock
-from segments.reading import Node, Unreadable
-from segments.values import Column, InJson
+from segments.definition import parse
+from segments.engine import answer
+from segments.reading import Invalid, Node, Unreadable
+from segments.values import Column, InJson, IsOneOf
 
 DEEPEST = 2  # groups in groups
 MOST_FILTERS = 15  # in one group
@@ -38,7 +40,7 @@ TEXT_OPERATORS = {
 NUMBER_OPERATORS = {"=": "eq", "!=": "ne", ">": "gt", "<": "lt", ">=": "gte", "<=": "lte"}
 EXACT_OPERATORS = ("=", "!=", "IN", "NIN")
 NEGATIVE = ("!=", "NIN", "!~")
-KNOWN = (*TEXTS, *TIMES, "id", "role", "unsubscribed_from_emails")
+KNOWN = (*TEXTS, *TIMES, "id", "role", "unsubscribed_from_emails", "segment_id", "tag_id")
 
 
 @dataclass(frozen=True)
@@ -116,7 +118,13 @@ class _Reader:
             return self._text(node, TEXTS[field])
         if field in TIMES:
             return self._time(node, TIMES[field])
-        special = {"id": self._id, "role": self._role, "unsubscribed_from_emails": self._unsubscribed}
+        special = {
+            "id": self._id,
+            "role": self._role,
+            "unsubscribed_from_emails": self._unsubscribed,
+            "segment_id": self._segment,
+            "tag_id": self._tag,
+        }
         if field not in special:
             raise node.at("field").wrong(f"Write one of: {', '.join(KNOWN)}; or {CUSTOM}… with the attribute's name.")
         return special[field](node)
@@ -177,6 +185,32 @@ class _Reader:
         operator = node.at("operator").choice(EXACT_OPERATORS)
         roles = self._values(node, operator, lambda one: one.choice(("user", "lead")))
         return _never_null(Q(role__in=roles if isinstance(roles, tuple) else (roles,)), operator)
+
+    def _segment(self, node: Node):
+        """Who belongs to it at this moment."""
+        operator, segment = self._one_of(node, self.workspace.segments.active())
+        try:
+            members = answer(parse(self.workspace, segment.definition), self.clock.now).ids
+        except Invalid as error:
+            raise node.at("value").wrong(f"“{segment}” cannot be asked: {error.faults[0].message}") from error
+        return _never_null(IsOneOf("pk", members), operator)
+
+    def _tag(self, node: Node):
+        operator, tag = self._one_of(node, self.workspace.tags.all())
+        return _never_null(Q(pk__in=tag.taggings.values("contact")), operator)
+
+    def _one_of(self, node: Node, there):
+        """Read an operator and the id of one of the rows that are `there`, which may be a text or a number."""
+        operator, value = node.at("operator").choice(("=", "!=")), node.at("value").value
+        if isinstance(value, int) and not isinstance(value, bool):
+            value = str(value)
+        found = None
+        if isinstance(value, str) and value.isdecimal() and len(value) <= 9:
+            found = there.filter(pk=int(value)).first()
+        if found is None:
+            name = there.model._meta.verbose_name
+            raise node.at("value").wrong(f"No {name} here has this id. Write that of one, as a text.")
+        return operator, found
 
     def _unsubscribed(self, node: Node):
         operator = node.at("operator").choice(("=", "!="))

@@ -7,7 +7,7 @@ from segments import comparisons
 from segments.conditions import CUSTOM, FIELDS, MOST_COUNTED
 from segments.definition import DEEPEST, MOST_CONDITIONS, VERSION
 from segments.histories import FUNCTIONS
-from segments.reading import FIRST_DAY, LAST_DAY, MOST_DAYS
+from segments.reading import FIRST_DAY, LAST_DAY, MOST_DAYS, MOST_ID
 from segments.search import DEEPEST as SEARCH_DEEPEST
 from segments.search import MOST_FILTERS
 
@@ -123,7 +123,7 @@ def _kind(name: str) -> dict:
     return {"kind": {"type": "string", "const": name}}
 
 
-# By kind, as segments.definition.KINDS has them. Upper apps add theirs.
+ID = {"type": "integer", "minimum": 1, "maximum": MOST_ID}
 WHERES = {"anyOf": [array(WHERE, minItems=1), {"type": "null"}], "description": "All hold on the same event."}
 STEP = shape(
     "Step",
@@ -135,6 +135,7 @@ STEP = shape(
         examples=[{"event": "signed-up"}],
     ),
 )
+# By kind, as segments.definition.KINDS has them.
 CONDITIONS: dict[str, dict] = {
     "event": shape(
         "EventCondition",
@@ -204,11 +205,23 @@ CONDITIONS: dict[str, dict] = {
         record(
             _kind("segment")
             | {
-                "segment": {"type": "integer", "minimum": 1, "maximum": 2**31 - 1, "description": "The segment's id."},
+                "segment": ID | {"description": "The segment's id."},
                 "op": {"type": "string", "enum": ["in", "not_in"]},
             },
             additionalProperties=False,
             description="Belongs to a saved segment, or does not.",
+        ),
+    ),
+    "tag": shape(
+        "TagCondition",
+        record(
+            _kind("tag")
+            | {
+                "tag": ID | {"description": "The tag's id."},
+                "op": {"type": "string", "enum": ["has", "has_not"]},
+            },
+            additionalProperties=False,
+            description="Has a tag, or has it not.",
         ),
     ),
     "attribute": shape(
@@ -239,6 +252,15 @@ CONDITION = shape(
         "description": "One question about a person; kind says which.",
     },
 )
+
+
+def add_kind(kind: str, condition: dict):
+    """Describe a kind of condition that an upper app adds to segments.definition.KINDS."""
+    CONDITIONS[kind] = condition
+    SHAPES["Condition"]["oneOf"].append(condition)
+    SHAPES["Condition"]["discriminator"]["mapping"][kind] = condition["$ref"]
+
+
 MATCH = {"type": ["string", "null"], "enum": ["all", "any", None], "default": "all"}
 GROUP_OR_CONDITION = {"anyOf": [CONDITION, {"$ref": "#/components/schemas/Group"}]}
 GROUP = shape(

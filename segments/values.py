@@ -3,6 +3,8 @@
 A value of another kind reads as NULL, so that no positive test matches it.
 """
 
+import json
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from django.db.models import BooleanField, CharField, F, FloatField, Func, Value
@@ -71,6 +73,24 @@ class JsonInner(JsonRead):
     """An object inside a document."""
 
     postgresql = sqlite = "({document} -> {key})"
+
+
+class IsOneOf(Func):
+    """Whether an id is one of many, which travel as a single parameter."""
+
+    output_field = BooleanField()
+
+    def __init__(self, id, ids: Iterable[int]):
+        super().__init__(id)
+        self.ids = list(ids)
+
+    def as_sql(self, compiler, connection, **extra):
+        sql, params = compiler.compile(self.source_expressions[0])
+        return f"{sql} IN (SELECT value FROM json_each(%s))", [*params, json.dumps(self.ids)]
+
+    def as_postgresql(self, compiler, connection, **extra):
+        sql, params = compiler.compile(self.source_expressions[0])
+        return f"{sql} = ANY(%s)", [*params, self.ids]
 
 
 def _is_there(text):

@@ -296,16 +296,19 @@ class Installation:
         return [path.read_text() for path in (self.var / "outbox").glob("*.eml")]
 
     def make_rule(self, event="placed-order", **fields):
-        """Make a live rule that answers `event` with its code."""
+        """Make a live rule that answers `event` with its code; return its id."""
         fields = {"frequency": "every_time", "subject": "Thanks", "body": "<p>{{ event.metadata.code }}</p>"} | fields
-        self.python(f"""
+        made = self.python(f"""
 from eventsapp.ingest import event_type
 from eventsapp.models import Workspace
 from messaging.models import AutoMessage
 from messaging.rules import go_live
 workspace = Workspace.objects.get()
-go_live(AutoMessage.objects.create(workspace=workspace, name="Rule", trigger=event_type(workspace, {event!r}), **{fields!r}))
+rule = AutoMessage.objects.create(workspace=workspace, name="Rule", trigger=event_type(workspace, {event!r}), **{fields!r})
+go_live(rule)
+print(rule.pk)
 """)
+        return int(made)
 
     def deliveries(self) -> dict[str, int]:
         """How many deliveries there are of each state and reason."""

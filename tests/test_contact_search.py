@@ -156,3 +156,53 @@ def test_a_user_is_found_by_external_id_and_a_lead_is_not(api, people):
     assert api.get("/contacts/find_by_external_id/nobody").status_code == 404
     api.post("/contacts", {"external_id": "a/b c"})
     assert api.get("/contacts/find_by_external_id/a%2Fb%20c").json()["external_id"] == "a/b c"
+
+
+@pytest.fixture
+def vip(api_with):
+    """The id of a tag that one of a, b and c has, and of a segment that asks for it."""
+    admin = api_with("admin")
+    people = [admin.post("/contacts", {"external_id": name}).json() for name in ("a", "b", "c")]
+    tag = admin.post("/tags", {"name": "VIP"}).json()["id"]
+    admin.post(f"/contacts/{people[1]['id']}/tags", {"id": tag})
+    definition = {"conditions": [{"kind": "tag", "tag": int(tag), "op": "has"}]}
+    return tag, admin.post("/segments", {"name": "Important", "definition": definition}).json()["id"]
+
+
+@pytest.mark.parametrize("field", ["tag_id", "segment_id"])
+def test_tags_and_segments_are_searched_for(api, api_with, other_shop, vip, field):
+    id = dict(zip(("tag_id", "segment_id"), vip, strict=True))[field]
+
+    def search(query):
+        return api.post("/contacts/search", {"query": query})
+
+    def found(query):
+        return [contact["external_id"] for contact in search(query).json()["data"]]
+
+    members = {"field": field, "operator": "=", "value": id}
+    assert found(members) == ["b"]
+    assert found(members | {"value": int(id)}) == ["b"]
+    assert found(members | {"operator": "!="}) == ["c", "a"]
+    first = {"field": "external_id", "operator": "=", "value": "a"}
+    assert found({"operator": "OR", "value": [members, first]}) == ["b", "a"]
+    for operator, value, place in (
+        ("IN", id, "operator"),
+        ("=", "4711", "value"),
+        ("=", True, "value"),
+        ("=", [id], "value"),
+    ):
+        refused = search(members | {"operator": operator, "value": value})
+        assert (refused.status_code, refused.json()["errors"][0]["field"]) == (400, f"query.{place}")
+    stranger = api_with("read", workspace=other_shop)
+    assert stranger.post("/contacts/search", {"query": members}).status_code == 400
+
+
+def test_a_segment_is_searched_page_by_page(api, api_with, vip):
+    members = {"field": "segment_id", "operator": "!=", "value": vip[1]}
+    first = api.post("/contacts/search", {"query": members, "pagination": {"per_page": 1}}).json()
+    after = first["pages"]["next"]["starting_after"]
+    second = api.post(
+        "/contacts/search", {"query": members, "pagination": {"per_page": 1, "starting_after": after}}
+    ).json()
+    assert [body["data"][0]["external_id"] for body in (first, second)] == ["c", "a"]
+    assert second["pages"]["next"] is None

@@ -25,6 +25,9 @@ headers = {{ Authorization = "Bearer {token}" }}
 "path.external_id" = "314159"
 "path.job_id" = "{job_id}"
 "path.segment_id" = "{segment_id}"
+"path.tag_id" = "{tag_id}"
+"path.message_id" = "{message_id}"
+"query.tag_id" = "{tag_id}"
 "query.contact_id" = "{contact_id}"
 
 [generation]
@@ -71,9 +74,11 @@ def run_schemathesis(live, folder: Path) -> tuple[int, str, list[dict]]:
     person = {"external_id": "314159", "email": "known@example.org"}
     contact = json.loads(live.request("POST", "/contacts", person)[1])
     job = json.loads(live.request("POST", "/bulk/events", {"items": [{}]})[1])
-    buyers = {"name": "Buyers", "definition": {"conditions": [{"kind": "event", "event": "placed-order"}]}}
+    tag = json.loads(live.request("POST", "/tags", {"name": "VIP"})[1])
+    buyers = {"name": "Buyers", "definition": {"conditions": [{"kind": "tag", "tag": int(tag["id"]), "op": "has"}]}}
     segment = json.loads(live.request("POST", "/segments", buyers)[1])
-    known = {"contact_id": contact["id"], "job_id": job["id"], "segment_id": segment["id"]}
+    known = {"contact_id": contact["id"], "job_id": job["id"], "segment_id": segment["id"], "tag_id": tag["id"]}
+    known["message_id"] = live.make_rule()
     (folder / "schemathesis.toml").write_text(SETTINGS.format(token=live.token, **known))
     command = [
         str(Path(sys.executable).with_name("schemathesis")), "--config-file", "schemathesis.toml",

@@ -22,6 +22,8 @@ EMBEDDED = not env.str("DATABASE_URL", default="")
 HOST = env.str("HOST", default="127.0.0.1")
 PORT = env.int("PORT", default=8000)
 BASE_URL = env.str("BASE_URL", default=f"http://{HOST}:{PORT}").rstrip("/")
+# Readers of a mail reach no address that nobody chose.
+EMAIL_TRACKING = env.bool("EMAIL_TRACKING", default="BASE_URL" in env)
 ALLOWED_HOSTS = env.list("ALLOWED_HOSTS", default=["*"] if EMBEDDED else ["localhost", "127.0.0.1", "[::1]"])
 
 SECRET_KEY = env.str("SECRET_KEY", default="")

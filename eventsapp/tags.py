@@ -1,0 +1,59 @@
+"""Tags: made once, put on people, taken off."""
+
+from collections.abc import Callable
+
+from django.db import IntegrityError, transaction
+
+from eventsapp.errors import Fault, NotFound, Refused
+from eventsapp.models import Contact, Tag, Tagging, Workspace
+from eventsapp.text import fold
+
+# Each answers with the names of what would miss a tag; upper apps add theirs.
+used_by: list[Callable[[Tag], list[str]]] = []
+
+
+def tag_by_id(workspace: Workspace, id: str) -> Tag:
+    """Return the tag with this id, as the API has it. Raises NotFound."""
+    tag = workspace.tags.filter(pk=int(id)).first() if id.isdecimal() and len(id) <= 9 else None
+    if tag is None:
+        raise NotFound("Tag not found", "id")
+    return tag
+
+
+def find_or_create(workspace: Workspace, name: str) -> Tag:
+    """Return the tag of this name, whatever its case; made if it is new."""
+    return workspace.tags.get_or_create(name_folded=fold(name), defaults={"name": name})[0]
+
+
+def rename(tag: Tag, name: str) -> Tag:
+    """Raises Refused (409) when another tag has the name."""
+    tag.name = name
+    try:
+        with transaction.atomic():
+            tag.save(update_fields=["name", "name_folded"])
+    except IntegrityError as error:
+        raise Refused(Fault("conflict", f"There is a tag “{name}” already.", "name"), status=409) from error
+    return tag
+
+
+@transaction.atomic
+def delete(tag: Tag):
+    """Delete a tag, and take it off everybody. Raises Refused (400) when something asks for it."""
+    # Nobody saves a segment that asks for it meanwhile: see segments.definition.parse_to_save.
+    Workspace.objects.select_for_update(no_key=True).get(pk=tag.workspace_id)
+    if users := [name for names in used_by for name in names(tag)]:
+        message = f"“{tag}” is used by {', '.join(users)}. Change that first."
+        raise Refused(Fault("tag_has_dependent_objects", message, "id"))
+    tag.delete()
+
+
+def put_on(tag: Tag, contact: Contact):
+    """Twice is harmless."""
+    Tagging.objects.bulk_create([Tagging(tag=tag, contact=contact)], ignore_conflicts=True)
+
+
+def take_off(tag: Tag, contact: Contact):
+    """Raises NotFound when it was not on them."""
+    deleted, _ = Tagging.objects.filter(tag=tag, contact=contact).delete()
+    if not deleted:
+        raise NotFound("The contact does not have this tag", "id")
