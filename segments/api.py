@@ -13,7 +13,7 @@ from eventsapp.openapi import in_path, operation, query
 from eventsapp.people import contact_by_id
 from eventsapp.serializers import Text, contacts_as_json
 from eventsapp.shapes import CONTACT_ID, CONTACT_LIST
-from eventsapp.transport import ApiView, truth_in
+from eventsapp.transport import ApiView, PublicView, truth_in
 from segments import shapes
 from segments.definition import Invalid, parse, parse_to_save
 from segments.engine import Verdict, answer, explain, one_moment
@@ -241,6 +241,18 @@ def _as_json(segment: Segment, count_at: int | None = None) -> dict:
         except Invalid:
             body["count"] = None
     return body
+
+
+class DefinitionSchema(PublicView):
+    """`GET /segments/schema.json`: the language, for editors and validators."""
+
+    @operation("get_definition_schema", "Segments", answers={200: ("The JSON Schema.", shapes.JSON_SCHEMA)})
+    def get(self, request):
+        """Describe the language of segments as JSON Schema.
+
+        What it refuses cannot be asked. It says nothing of the ids, tags and messages of your workspace, nor of depth.
+        """
+        return Response(shapes.json_schema())
 
 
 class Preview(ApiView):

@@ -7,6 +7,7 @@ urlpatterns = [
     api_path("contacts/search", api.ContactSearch),
     api_path("segments", api.Segments),
     api_path("segments/preview", api.Preview),
+    api_path(r"segments/schema\.json", api.DefinitionSchema),
     api_path("segments/(?P<segment_id>[0-9]{1,9})", api.OneSegment),
     api_path("segments/(?P<segment_id>[0-9]{1,9})/contacts", api.SegmentContacts),
     api_path("segments/(?P<segment_id>[0-9]{1,9})/explain", api.Explanation),

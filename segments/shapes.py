@@ -1,5 +1,7 @@
 """The language of definitions as JSON schemas: one for each kind of condition. `segments.definition` reads it."""
 
+from django.conf import settings
+
 from eventsapp.contact_pages import MOST_PER_PAGE, SORTS
 from eventsapp.openapi import SHAPES, record, shape
 from eventsapp.shapes import CONTACT, CONTACT_ID, MONEY, NUMBER, SOMETHING, array, const, text, unix
@@ -303,6 +305,38 @@ DEFINITION = shape(
         ],
     ),
 )
+
+
+def json_schema() -> dict:
+    """Return the language as a JSON Schema that stands alone (draft 2020-12)."""
+    definitions, left = {}, ["Definition"]
+    while left:
+        name = left.pop()
+        definitions[name], named = _standing_alone(SHAPES[name])
+        left += named - definitions.keys()
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "$id": f"{settings.BASE_URL}/segments/schema.json",
+        "title": "A definition of a segment",
+        "$ref": "#/$defs/Definition",
+        "$defs": dict(sorted(definitions.items())),
+    }
+
+
+def _standing_alone(schema) -> tuple[object, set[str]]:
+    """Return a schema without what OpenAPI alone knows, and the names of the shapes that it refers to."""
+    if isinstance(schema, list):
+        parts = [_standing_alone(part) for part in schema]
+        return [part for part, _ in parts], {name for _, names in parts for name in names}
+    if not isinstance(schema, dict):
+        return schema, set()
+    if "$ref" in schema:
+        name = schema["$ref"].rpartition("/")[2]
+        return {"$ref": f"#/$defs/{name}"}, {name}
+    parts = {key: _standing_alone(part) for key, part in schema.items() if key != "discriminator"}
+    return {key: part for key, (part, _) in parts.items()}, {name for _, names in parts.values() for name in names}
+
+
 SEGMENT_ID = {"type": "string", "pattern": "^[0-9]{1,9}$", "examples": ["12"]}
 SEGMENT = shape(
     "Segment",
@@ -386,6 +420,17 @@ EXPLANATION = shape(
 PREVIEW_IN = shape(
     "PreviewIn",
     record({"definition": DEFINITION}, examples=[{"definition": {"version": VERSION, "conditions": [AN_ORDER]}}]),
+)
+JSON_SCHEMA = shape(
+    "JsonSchema",
+    record(
+        {
+            "$schema": {"type": "string"},
+            "$id": {"type": "string"},
+            "$ref": {"type": "string"},
+            "$defs": {"type": "object"},
+        }
+    ),
 )
 PREVIEW = shape(
     "Preview",

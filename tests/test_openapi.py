@@ -147,7 +147,7 @@ def test_operations_have_names_of_their_own():
 def test_an_operation_tells_what_it_is_who_may_and_what_comes_back(method, path, operation):
     assert operation["summary"]
     assert operation["tags"]
-    public = path in ("/healthz", "/openapi.json")
+    public = path in ("/healthz", "/openapi.json", "/segments/schema.json")
     assert operation.get("security", []) == ([] if public else [{"bearer": []}, {"basic": []}])
     statuses = set(operation["responses"])
     assert statuses >= {"400", "405", "500"} | (set() if public else {"401", "403", "429"})
@@ -344,3 +344,16 @@ def test_whatever_can_be_asked_with_an_operator_is_described(shop, op):
 def test_what_cannot_be_asked_is_not_described(shop, condition):
     assert not is_read(shop, condition)
     assert not is_described(condition)
+
+
+def test_the_language_is_published_as_a_schema_that_stands_alone(client, shop):
+    published = client.get("/segments/schema.json").json()
+    validator = jsonschema.validators.validator_for(published)
+    assert validator is jsonschema.Draft202012Validator
+    validator.check_schema(published)
+    assert "#/components" not in json.dumps(published)
+    is_valid = validator(published, format_checker=jsonschema.FormatChecker()).is_valid
+    for op in OPS:
+        for value in VALUES:
+            for condition in asked(op, value):
+                assert is_valid({"conditions": [condition]}) == is_described(condition)
