@@ -3,10 +3,12 @@
 import json
 import re
 import time
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
 
 import pytest
+from django.core.exceptions import EmptyResultSet
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from hypothesis import HealthCheck, given, settings
@@ -367,11 +369,45 @@ def test_a_definition_survives_its_own_json(shop, condition, expected):
     assert decode(encode(definition.as_json())) == definition.as_json()
 
 
-def test_a_condition_without_where_and_window_never_reads_the_event_table(town):
-    with CaptureQueriesContext(connection) as queries:
-        who(town, did(count={"op": "gte", "value": 2}), never("opened-app"))
-    assert not [query for query in queries.captured_queries if 'FROM "eventsapp_event"' in query["sql"]]
-    assert not [query for query in queries.captured_queries if "NOT EXISTS" in query["sql"]]
+# How it is asked -------------------------------------------------------------------------------------------------------
+
+
+def plans_of(workspace, condition) -> list[str]:
+    """What the database says it will do for each SELECT that a condition compiles to, alone and for some people."""
+    clock = Clock(int(time.time()), workspace.zone)
+    leaves = list(parse(workspace, {"conditions": [condition]}).root.leaves())
+    word = "EXPLAIN" if connection.vendor == "postgresql" else "EXPLAIN QUERY PLAN"
+    plans = []
+    for contacts in (leaf.contacts(clock, among) for leaf in leaves for among in (None, [1, 2])):
+        with suppress(EmptyResultSet), connection.cursor() as cursor:
+            sql, params = contacts.query.sql_with_params()
+            cursor.execute(f"{word} {sql}", params)
+            plans.append("\n".join(str(row[-1]) for row in cursor.fetchall()))
+    return plans
+
+
+@pytest.mark.parametrize(("condition", "expected"), TABLE, ids=lambda value: json.dumps(value)[:90])
+def test_a_condition_reads_what_it_must_and_never_what_is_not_there(town, condition, expected):
+    reads_events = {"where", "within", "key", "first"} & condition.keys()
+    for plan in plans_of(town, condition):
+        assert "eventsapp_" in plan
+        # PostgreSQL's words; SQLite's for the same are a "correlated" subquery.
+        assert "Anti" not in plan
+        assert "CORRELATED" not in plan
+        if not reads_events:
+            assert not re.search(r"eventsapp_event\b", plan)
+
+
+def test_how_many_statements_a_question_needs_does_not_depend_on_the_number_of_people(town, person, does):
+    def statements():
+        with CaptureQueriesContext(connection) as captured:
+            who(town, did(), never("opened-app"), attribute("email", "known"), total("sum", "gt", 1))
+        return len(captured)
+
+    before = statements()
+    for number in range(20):
+        does(person(f"p{number}", email=f"p{number}@example.org"), "placed-order", metadata={"n": 5})
+    assert statements() == before
 
 
 # The preview -----------------------------------------------------------------------------------------------------------
