@@ -13,7 +13,7 @@ from eventsapp.incoming import read_event, read_totals
 from eventsapp.ingest import set_totals
 from eventsapp.models import Contact, Event, EventSummary, Scope, place_from
 from eventsapp.openapi import JSON, filter_parameters, header, in_path, operation, query
-from eventsapp.people import change_contact, contact_by_id, contact_named, create_contact
+from eventsapp.people import archive, change_contact, contact_by_id, contact_named, create_contact
 from eventsapp.request_log import notes_of, notes_of_batch
 from eventsapp.serializers import ContactIn, contact_as_json, event_as_json, summary_as_json
 from eventsapp.transport import ApiView, body_of, number_in, truth_in
@@ -270,6 +270,48 @@ class OneContact(ApiView):
         """
         contact = contact_by_id(self.workspace, contact_id)
         return Response(contact_as_json(change_contact(contact, _contact_fields(self.sent()))))
+
+
+class ArchiveContact(ApiView):
+    """`POST /contacts/{id}/archive`."""
+
+    scopes = {"POST": Scope.PEOPLE_WRITE}
+
+    @operation(
+        "archive_contact",
+        "People",
+        answers={200: ("They are archived.", shapes.CONTACT_ARCHIVED)},
+        refuses=(404,),
+        parameters=[CONTACT_ID],
+    )
+    def post(self, request, contact_id):
+        """Archive a person.
+
+        They belong to no segment and get no message, until they are brought back. Their events are stored as ever.
+        """
+        return Response(_archived(archive(contact_by_id(self.workspace, contact_id), archived=True)))
+
+
+class UnarchiveContact(ApiView):
+    """`POST /contacts/{id}/unarchive`."""
+
+    scopes = {"POST": Scope.PEOPLE_WRITE}
+
+    @operation(
+        "unarchive_contact",
+        "People",
+        answers={200: ("They are back.", shapes.CONTACT_ARCHIVED)},
+        refuses=(404,),
+        parameters=[CONTACT_ID],
+    )
+    def post(self, request, contact_id):
+        """Bring an archived person back."""
+        return Response(_archived(archive(contact_by_id(self.workspace, contact_id), archived=False)))
+
+
+def _archived(contact: Contact) -> dict:
+    is_archived = contact.archived_at is not None
+    return {"type": "contact", "id": contact.public_id, "external_id": contact.external_id, "archived": is_archived}
 
 
 def _contact_fields(sent) -> dict:

@@ -10,6 +10,8 @@ urlpatterns = [
     api_path("contacts", api.Contacts),
     api_path("contacts/find_by_external_id/(?P<external_id>.+?)", api.ContactByExternalId),
     api_path("contacts/(?P<contact_id>[^/]+)", api.OneContact),
+    api_path("contacts/(?P<contact_id>[^/]+)/archive", api.ArchiveContact),
+    api_path("contacts/(?P<contact_id>[^/]+)/unarchive", api.UnarchiveContact),
     api_path("contacts/(?P<contact_id>[^/]+)/tags", tag_api.ContactTags),
     api_path("contacts/(?P<contact_id>[^/]+)/tags/(?P<tag_id>[^/]+)", tag_api.OneTagOfContact),
     api_path("tags", tag_api.Tags),

@@ -94,6 +94,14 @@ def _user_named(workspace, external_id, email) -> Contact | None:
     return nameless.filter(email_folded=fold(email)).first() if email else None
 
 
+def archive(contact: Contact, *, archived: bool) -> Contact:
+    """Take somebody out of People, or bring them back. Their history stays, and events of theirs are still stored."""
+    contact.archived_at = (contact.archived_at or now_in_seconds()) if archived else None
+    contact.updated_at = now_in_seconds()
+    contact.save(update_fields=["archived_at", "updated_at"])
+    return contact
+
+
 def _without_nulls(attributes: dict) -> dict:
     return {key: value for key, value in attributes.items() if value is not None}
 

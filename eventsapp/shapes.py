@@ -420,6 +420,13 @@ CONTACT = shape(
     ),
 )
 
+CONTACT_ARCHIVED = shape(
+    "ContactArchived",
+    record(
+        {"type": const("contact"), "id": CONTACT_ID, "external_id": OR_NULL, "archived": {"type": "boolean"}},
+        description="Whether somebody is archived now.",
+    ),
+)
 PAGES = record(
     {
         "type": const("pages"),

@@ -82,3 +82,25 @@ def test_a_wrong_field_is_named(api, fields, field):
 @pytest.mark.parametrize("contact_id", ["f" * 24, "1", "x" * 24, "0" * 8 + "f" * 16])
 def test_an_unknown_id_is_404(api, contact_id):
     assert api.get(f"/contacts/{contact_id}").status_code == 404
+
+
+def test_who_is_archived_belongs_nowhere_until_they_are_back(api, buyer, does):
+    address = f"/contacts/{buyer.public_id}"
+    archived = {"type": "contact", "id": buyer.public_id, "external_id": "buyer", "archived": True}
+    for _ in range(2):
+        assert api.post(f"{address}/archive").json() == archived
+    assert api.get("/contacts").json()["total_count"] == 0
+    assert api.get(address).status_code == 200
+    does(buyer, "placed-order")
+    everybody = {"definition": {"conditions": []}}
+    assert api.post("/segments/preview", everybody).json()["count"] == 0
+    assert api.post(f"{address}/unarchive").json() == archived | {"archived": False}
+    assert api.post("/segments/preview", everybody).json()["count"] == 1
+    assert api.get("/events?type=user&user_id=buyer&summary=true").json()["events"][0]["count"] == 1
+
+
+def test_nobody_is_archived_without_the_scope_or_from_another_workspace(api_with, buyer, other_shop):
+    for action in ("archive", "unarchive"):
+        path = f"/contacts/{buyer.public_id}/{action}"
+        assert api_with("read").post(path).status_code == 403
+        assert api_with("admin", workspace=other_shop).post(path).status_code == 404
