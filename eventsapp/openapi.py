@@ -127,7 +127,10 @@ REFUSALS = {
     409: ("Conflict", "Several people share the email, or the contact exists."),
     413: ("TooLarge", "The body is too large. Send fewer or smaller items."),
     415: ("UnknownEncoding", "The Content-Encoding is neither gzip nor none."),
-    422: ("Unprocessable", "Well said, but not possible: a definition that cannot be asked, an event name too many."),
+    422: (
+        "Unprocessable",
+        "Well said, but not possible: a definition that cannot be asked or takes too long, an event name too many.",
+    ),
     429: ("TooManyRequests", "Too many requests in ten seconds. Retry-After says when to go on."),
     500: ("ServerError", "Ours. The request_id finds it in the log."),
     503: ("Unavailable", "The database could not take it just now. Nothing was stored: send it again."),

@@ -34,6 +34,7 @@ class Segments(ApiView):
         "list_segments",
         "Segments",
         answers={200: ("The segments.", shapes.SEGMENT_LIST)},
+        refuses=(422,),
         parameters=[INCLUDE_COUNT],
     )
     def get(self, request):
@@ -68,7 +69,7 @@ class OneSegment(ApiView):
         "get_segment",
         "Segments",
         answers={200: ("The segment.", shapes.SEGMENT)},
-        refuses=(404,),
+        refuses=(404, 422),
         parameters=[SEGMENT_ID, INCLUDE_COUNT],
     )
     def get(self, request, segment_id):
@@ -293,6 +294,7 @@ class ContactSearch(ApiView):
         "People",
         asks=shapes.SEARCH_IN,
         answers={200: ("A page of those who match.", CONTACT_LIST)},
+        refuses=(422,),
     )
     def post(self, request):
         """Search people by what is known about them.

@@ -4,43 +4,80 @@ Complements are taken here, among People, so SQL is only asked positive question
 condition with ids: `ids_of` is the seam.
 """
 
+import time
 from collections.abc import Iterable
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from functools import reduce
+from functools import cached_property, reduce
 from operator import and_, or_
 
+from django.conf import settings
 from django.core.exceptions import EmptyResultSet
-from django.db import connection, transaction
+from django.db import OperationalError, connection, transaction
 from pyroaring import BitMap
 
+from eventsapp.errors import Fault, Refused
 from eventsapp.models import Contact, Workspace, now_in_seconds
 from segments.days import Clock
 from segments.definition import Definition, Group, InSegment
+from segments.recent import Recent
+
+QUERY_CANCELED = "57014"  # SQLSTATE of a statement that ran into its time limit
+STEPS = 100_000  # of SQLite's machine between two looks at the clock, some milliseconds
+
+
+class TooSlow(Refused):
+    """The database was stopped: a question took longer than `settings.QUESTION_SECONDS`."""
+
+    def __init__(self):
+        message = (
+            f"This took longer than {settings.QUESTION_SECONDS:g} seconds and was stopped. "
+            "Ask for fewer conditions, a shorter time, or without metadata."
+        )
+        super().__init__(Fault("too_slow", message, "definition"), status=422)
 
 
 @contextmanager
 def one_moment():
     """Open a transaction that sees one moment of the data, or join the one that is open; yield now in Unix seconds.
-
-    SQLite begins it without the write lock that our transactions otherwise take, so that a question never holds up
-    an event.
-    """
+    Raises TooSlow, unless the transaction is another's."""
     if connection.in_atomic_block:
         yield now_in_seconds()
-    elif connection.vendor == "postgresql":
-        with transaction.atomic():
-            with connection.cursor() as cursor:
-                cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
+        return
+    moment = _moment_of_postgresql if connection.vendor == "postgresql" else _moment_of_sqlite
+    try:
+        with moment():
             yield now_in_seconds()
-    else:
-        connection.ensure_connection()
-        mode, connection.transaction_mode = connection.transaction_mode, "DEFERRED"
-        try:
-            with transaction.atomic():
-                yield now_in_seconds()
-        finally:
-            connection.transaction_mode = mode
+    except OperationalError as error:
+        if getattr(error.__cause__, "sqlstate", None) == QUERY_CANCELED or str(error) == "interrupted":
+            raise TooSlow from error
+        raise
+
+
+@contextmanager
+def _moment_of_postgresql():
+    with transaction.atomic():
+        with connection.cursor() as cursor:
+            cursor.execute(
+                "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY;"
+                f"SET LOCAL statement_timeout = {int(settings.QUESTION_SECONDS * 1000)}"
+            )
+        yield
+
+
+@contextmanager
+def _moment_of_sqlite():
+    """Begun without the write lock that our transactions otherwise take, so that a question never holds up an event."""
+    connection.ensure_connection()
+    mode, connection.transaction_mode = connection.transaction_mode, "DEFERRED"
+    until = time.monotonic() + settings.QUESTION_SECONDS
+    connection.connection.set_progress_handler(lambda: time.monotonic() > until, STEPS)
+    try:
+        with transaction.atomic():
+            yield
+    finally:
+        connection.transaction_mode = mode
+        connection.connection.set_progress_handler(None, 0)
 
 
 @dataclass(frozen=True)
@@ -51,7 +88,7 @@ class Answer:
     everyone: int
     row_counts: list[int]
     events_named: list[str]
-    now: int
+    as_of: int
 
     @property
     def count(self) -> int:
@@ -66,14 +103,17 @@ class Answer:
         return list(self.ids[max(place - size, 0) : place])[::-1]
 
 
-def answer(definition: Definition, now: int, *, among: Iterable[int] | None = None) -> Answer:
-    """Return who of the workspace's People matches `definition` at `now` (Unix seconds); `among` asks only these."""
+def answer(
+    definition: Definition, now: int, *, among: Iterable[int] | None = None, recent: Recent | None = None
+) -> Answer:
+    """Return who of the workspace's People matches `definition` at `now` (Unix seconds); `among` asks only these, and
+    `recent` may know a part from a moment ago."""
     among = None if among is None else list(among)
-    people = everyone(definition.workspace, among)
-    asked = _Question(Clock(now, definition.workspace.zone), people, among)
+    asked = _Question(Clock(now, definition.workspace.zone), definition.workspace, among, recent)
     rows = [asked.who(condition) for condition in definition.conditions]
-    ids = asked.joined(definition.root.match, rows) if rows else people
-    return Answer(ids, len(people), [len(row) for row in rows], definition.events_named(), now)
+    ids = asked.joined(definition.root.match, rows) if rows else asked.people
+    as_of = recent.as_of if recent else now
+    return Answer(ids, len(asked.people), [len(row) for row in rows], definition.events_named(), as_of)
 
 
 def everyone(workspace: Workspace, among=None) -> BitMap:
@@ -85,8 +125,16 @@ def everyone(workspace: Workspace, among=None) -> BitMap:
 @dataclass(frozen=True)
 class _Question:
     clock: Clock
-    people: BitMap
+    workspace: Workspace
     among: list[int] | None
+    recent: Recent | None = None
+
+    @cached_property
+    def people(self) -> BitMap:
+        return self._asked(None, lambda: everyone(self.workspace, self.among))
+
+    def _asked(self, condition, ask) -> BitMap:
+        return self.recent.get(condition, ask) if self.recent else ask()
 
     def who(self, condition) -> BitMap:
         """The people for whom a condition, or a group, holds."""
@@ -95,7 +143,7 @@ class _Question:
         if isinstance(condition, InSegment):
             positive = self.who(condition.group)
         else:
-            positive = ids_of(condition.contacts(self.clock, self.among))
+            positive = self._asked(condition, lambda: ids_of(condition.contacts(self.clock, self.among)))
         return self.people - positive if condition.negative else self.people & positive
 
     def joined(self, match: str, rows: list[BitMap]) -> BitMap:
@@ -119,10 +167,9 @@ class Verdict:
 def explain(definition: Definition, contact: Contact, now: int) -> Verdict:
     """Return the tree of verdicts of a definition about one person at `now` (Unix seconds). The person matches if its
     top holds: nobody does who is not among People, whatever the conditions say."""
-    people = everyone(definition.workspace, [contact.pk])
-    asked = _Question(Clock(now, definition.workspace.zone), people, [contact.pk])
+    asked = _Question(Clock(now, definition.workspace.zone), definition.workspace, [contact.pk])
     top = _verdict_of_group(asked, definition.root, contact)
-    if not people:
+    if not asked.people:
         return replace(top, holds=False, facts="archived, a visitor, or merged: not counted among people")
     return replace(top, holds=top.holds or definition.is_empty)
 

@@ -9,7 +9,7 @@ def array_of_ids(sql: str, params) -> numpy.ndarray:
     """Run a SELECT of one int4 column, as Django compiled it; return its values as uint32."""
     connection.ensure_connection()
     whole = f"SELECT array_agg(id) FROM ({connection.ops.compose_sql(sql, params)}) AS asked(id)"
-    with psycopg.Cursor(connection.connection) as cursor:
+    with connection.wrap_database_errors, psycopg.Cursor(connection.connection) as cursor:
         cursor.execute(whole, binary=True)
         array = cursor.pgresult.get_value(0, 0)
     if array is None:

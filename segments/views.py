@@ -7,6 +7,7 @@ from django.db.models import Max
 from django.http import HttpResponse, JsonResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import reverse
+from django.utils.html import format_html
 from django.utils.http import urlencode
 from django.views.decorators.http import require_POST
 from django_htmx.http import trigger_client_event
@@ -16,9 +17,10 @@ from eventsapp.pages import staff_page
 from segments import suggestions, urlstate
 from segments.conditions import CUSTOM, Attribute
 from segments.definition import Definition, Invalid, parse
-from segments.engine import answer, one_moment
+from segments.engine import TooSlow, answer, one_moment
 from segments.forms import SegmentForm
 from segments.models import Segment
+from segments.recent import Recent
 
 PAGE = 50
 EVERYONE = {"version": 1, "match": "all", "conditions": []}
@@ -51,7 +53,7 @@ def _builder(request, workspace, saved: Segment, form: SegmentForm | None = None
     context, faults = {}, []
     try:
         context = _results(request, workspace, data, here)
-    except Invalid as error:
+    except (Invalid, TooSlow) as error:
         faults = [{"path": fault.field, "message": fault.message} for fault in error.faults]
         if request.htmx:
             return trigger_client_event(HttpResponse(status=204), "definition-faults", {"faults": faults})
@@ -90,7 +92,8 @@ def _results(request, workspace, data, here: str) -> dict:
     """Ask, and return what the results show, all of one moment. Raises Invalid."""
     with one_moment() as now:
         definition = parse(workspace, data)
-        result = answer(definition, now)
+        # Who opens the page sees this moment; whoever edits a row of it waits for that row.
+        result = answer(definition, now, recent=Recent(workspace, now, only_fill=not request.htmx))
         ids = result.page(before=_place(request, "before"), after=_place(request, "after"), size=PAGE)
         return {
             "result": result,
@@ -178,11 +181,11 @@ def segments(request, workspace):
 def segment_count(request, workspace, pk):
     """How many belong to a segment now, for its place in the list."""
     saved = get_object_or_404(workspace.segments.active(), pk=pk)
-    with one_moment() as now:
-        try:
+    try:
+        with one_moment() as now:
             result = answer(parse(workspace, saved.definition), now)
-        except Invalid:
-            return HttpResponse("–")
+    except (Invalid, TooSlow) as error:
+        return HttpResponse(format_html('<span title="{}">–</span>', error))
     return render(request, "segments/_count.html", {"result": result})
 
 

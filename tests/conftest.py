@@ -78,8 +78,10 @@ def _nobody_is_known_yet(request):
     from eventsapp import request_log
     from eventsapp.auth import known_tokens
     from eventsapp.limits import purses
+    from segments import recent
 
     known_tokens.forget()
+    recent.forget()
     purses.forget()
     request_log.log.forget()
     cache.clear()

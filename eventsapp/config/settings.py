@@ -190,6 +190,9 @@ AXES_RESET_ON_SUCCESS = True
 AXES_VERBOSE = False
 AXES_LOCKOUT_TEMPLATE = "registration/locked.html"
 
+# Seconds after which a question about people is stopped.
+QUESTION_SECONDS = env.float("QUESTION_SECONDS", default=20)
+
 # Transport ---------------------------------------------------------------------------------------------------------
 
 SECURE_COOKIES = BASE_URL.startswith("https://")

@@ -259,10 +259,10 @@ class SegmentBuilder extends HTMLElement {
   }
 
   showFaults(faults) {
-    for (const old of this.list.querySelectorAll(".fault")) old.remove();
+    for (const old of this.querySelectorAll(".fault")) old.remove();
     for (const { path, message } of faults) {
       const row = this.asked[Number(path.match(/^conditions\[(\d+)\]/)?.[1])];
-      row?.append(make("p", { className: "fault", role: "alert", textContent: message }));
+      (row ?? this).append(make("p", { className: "fault", role: "alert", textContent: message }));
     }
   }
 
