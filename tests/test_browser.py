@@ -181,6 +181,26 @@ def test_typing_is_never_redrawn_and_leaves_one_settled_count(open_page):
     assert len(asked) <= 3
 
 
+def test_a_timeline_is_filtered_and_back_undoes_it(open_page, shop):
+    page = open_page()
+    for event in ("signed-up", "opened-app", "opened-app"):
+        assert shop.post_event("timeline", event_name=event) == 202
+    page.get_by_label("Find a person").fill("timeline")
+    page.get_by_role("button", name="Find", exact=True).click()
+    page.get_by_role("link", name="timeline@example.org").click()
+    events = page.locator("#timeline .event")
+    assert events.count() == 3
+    page.get_by_role("combobox", name="Event").fill("Signed.Up")
+    page.keyboard.press("Tab")
+    page.wait_for_function("document.querySelectorAll('#timeline .event').length === 1")
+    assert "event_name=Signed.Up" in page.url
+    page.reload()
+    assert events.count() == 1
+    page.go_back()
+    page.wait_for_function("document.querySelectorAll('#timeline .event').length === 3")
+    assert page.get_by_role("heading", level=1).inner_text() == "timeline@example.org"
+
+
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_the_light_turns_green_with_the_first_event(open_page, shop, scheme):
     app_id, token = new_workspace(shop, scheme)
