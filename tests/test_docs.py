@@ -1,5 +1,6 @@
 """What documents promise that can rot."""
 
+import json
 import re
 from pathlib import Path
 
@@ -9,7 +10,8 @@ from messaging import text
 from messaging.models import Delivery
 from segments import comparisons
 from segments.conditions import FIELDS
-from segments.definition import KINDS
+from segments.definition import KINDS, parse
+from segments.engine import answer, one_moment
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -33,6 +35,18 @@ def test_the_language_is_documented():
         assert f"`{word}`" in language, word
     for operator in operators:
         assert re.search(rf"\b{operator}\b", language), operator
+
+
+@pytest.mark.django_db
+def test_every_example_of_the_language_can_be_asked(shop):
+    examples = re.findall(r"```json\n(.+?)```", read("docs/segments.md"), re.DOTALL)
+    # The first shows every kind, with ids that are anybody's.
+    assert {kind for kind in KINDS if f'"kind": "{kind}"' in examples[0]} >= {*KINDS} - {"event_time"}
+    assert len(examples) >= 8
+    for example in examples[1:]:
+        definition = parse(shop, json.loads(example))
+        with one_moment() as now:
+            assert answer(definition, now).count == 0
 
 
 def test_states_and_own_filters_of_messages_are_documented():
