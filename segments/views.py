@@ -12,6 +12,7 @@ from django.utils.http import urlencode
 from django.views.decorators.http import require_POST
 from django_htmx.http import trigger_client_event
 
+from eventsapp.filters import PeopleFilter
 from eventsapp.models import Contact, EventSummary, EventType
 from eventsapp.pages import staff_page
 from segments import suggestions, urlstate
@@ -150,9 +151,10 @@ def _people(workspace, ids: list[int], definition: Definition | None = None) -> 
 
 def _found_by_words(request, workspace, words):
     """The search box: exact id first, else what begins with the words. The newest fifty."""
-    found = Contact.objects.filter(workspace=workspace).people().found_by(words).order_by("-pk")
-    ids = list(found.values_list("pk", flat=True)[: PAGE + 1])
-    context = {"search": words, "people": _people(workspace, ids[:PAGE]), "more": len(ids) > PAGE}
+    people = Contact.objects.filter(workspace=workspace).people()
+    found = PeopleFilter(request.GET, queryset=people, workspace=workspace)
+    ids = list(found.qs.order_by("-pk").values_list("pk", flat=True)[: PAGE + 1])
+    context = {"search": words, "filter": found, "people": _people(workspace, ids[:PAGE]), "more": len(ids) > PAGE}
     return render(request, "segments/search.html", context)
 
 

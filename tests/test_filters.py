@@ -47,6 +47,21 @@ def test_people_are_filtered(api, crowd, query, expected):
 
 
 @pytest.mark.parametrize(
+    ("query", "expected"),
+    [
+        ("search=example&email=", ""),
+        ("search=bj", "björn"),
+        ("search=a&tag_id={tag}", "ada"),
+        ("search=c&role=user", ""),
+    ],
+)
+def test_the_search_page_filters_alike(viewer, shop, crowd, query, expected):
+    page = viewer.get(reverse("people", args=[shop.app_id]) + "?" + query.format(tag=crowd.pk))
+    assert " ".join(row["contact"].external_id for row in page.context["people"]) == expected
+    assert 'name="tag_id"' in page.content.decode()
+
+
+@pytest.mark.parametrize(
     ("address", "field"),
     [
         ("/contacts?role=visitor", "role"),
