@@ -32,7 +32,11 @@ class Deliveries(ApiView):
                 "How many at once.",
                 {"type": "integer", "minimum": 1, "maximum": MOST_PER_PAGE, "default": PER_PAGE},
             ),
-            query("starting_after", "What pages.next of the page before says.", shapes.MESSAGE_ID),
+            query(
+                "starting_after",
+                "What pages.next of the page before says.",
+                {"type": "string", "pattern": "^[0-9]{0,9}$"},
+            ),
         ],
     )
     def get(self, request, message_id):
