@@ -251,10 +251,10 @@ def fault_in_value(key: str, value) -> str | None:
         case bool() | None:
             return None
         case int() | float():
-            if abs(value) > SAFE_INTEGER and (isinstance(value, int) or value.is_integer() and abs(value) < 1e21):
-                return "The number is beyond ±9,007,199,254,740,992 and would lose digits. Send it as a text."
             if isinstance(value, float) and not abs(value) < float("inf"):
                 return "The number is not finite. Leave it out."
+            if abs(value) > SAFE_INTEGER:
+                return "The number is beyond ±9,007,199,254,740,992 and would lose digits. Send it as a text."
         case _ if _is_deeper(value, MOST_LEVELS):
             return f"The value is nested more than {MOST_LEVELS} levels deep. Send it flat, or as a text."
         case _:
@@ -265,6 +265,8 @@ def fault_in_value(key: str, value) -> str | None:
                 return "A nested text holds a NUL character. Leave it out."
             if kind_of(key, value) == "money" and abs(value["amount"]) > SAFE_INTEGER:
                 return "The amount is beyond ±9,007,199,254,740,992 cents. Send a smaller one."
+            if kind_of(key, value) == "rich_link" and not isinstance(value["value"], str):
+                return fault_in_value(key, value["value"])
     return None
 
 

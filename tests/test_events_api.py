@@ -105,6 +105,8 @@ def test_what_is_missing_is_named(api):
         ({"metadata": []}, "metadata"),
         ({"metadata": {"n": 2**60}}, "metadata.n"),
         ({"metadata": {"n": -(2**53) - 2}}, "metadata.n"),
+        ({"metadata": {"due_date": 1e22}}, "metadata.due_date"),
+        ({"metadata": {"order": {"url": "https://example.org", "value": 1e22}}}, "metadata.order"),
         ({"metadata": {'a"b': 1}}, 'metadata.a"b'),
         ({"metadata": {"deep": {"text": "\0"}}}, "metadata.deep"),
         ({"metadata": {"deep": ["x"] * 2000}}, "metadata.deep"),
