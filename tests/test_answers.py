@@ -23,7 +23,7 @@ from segments.engine import answer, explain
 from segments.models import Segment
 from tests.reference_evaluator import Happened, Somebody, World
 
-WORLDS, TREES = int(os.environ.get("RANDOM_WORLDS", "35")), 20  # trees of each world
+WORLDS, TREES = int(os.environ.get("RANDOM_WORLDS", "32")), 20  # trees of each world
 LEAST = 20  # how often each kind, and each operator of each type, is asked at least
 DAY = 86_400
 NAMES = ["placed-order", "opened-app", "signed-up"]
@@ -108,7 +108,7 @@ class Town:
             "order": "rich_link",
         }
         anything = ["text", "number", "boolean", "money", "rich_link", "link", "nested", "nothing", "date"]
-        found = {key: self.value(kind) for key, kind in usual.items() if self.chance.random() < 0.75}
+        found = {key: self.value(kind) for key, kind in usual.items() if self.chance.random() < 0.9}
         if self.chance.random() < 0.6:
             found["mixed"] = self.value(self.chance.choice(anything))
         if self.chance.random() < 0.2:
@@ -128,7 +128,7 @@ class Town:
         if chance.random() < 0.2:
             one.attributes[chance.choice(list(kinds))] = self.value(chance.choice(["text", "number", "boolean"]))
         one.hidden = chance.random() < 0.15
-        for _ in range(chance.choice([0, 1, 2, 4, 8])):
+        for _ in range(chance.choice([0, 2, 4, 8, 12])):
             one.events.append(Happened(chance.choice(NAMES), self.moment(), self.metadata()))
         for name in NAMES:
             if chance.random() < 0.2:
@@ -273,7 +273,7 @@ class Questions:
         """Conditions of which some are groups."""
         conditions = [
             self.group(depth - 1) if depth > 1 and self.chance.random() < 0.2 else self.condition()
-            for _ in range(self.chance.choice([1, 1, 2, 2, 3]))
+            for _ in range(self.chance.choice([1, 1, 1, 2, 2, 3]))
         ]
         return {"match": self.one("group", "all", "any"), "conditions": conditions}
 
@@ -326,7 +326,7 @@ class Questions:
     # Their parts -----------------------------------------------------------------------------------------------------
 
     def name(self) -> str:
-        return self.chance.choice([*NAMES, *NAMES, "Placed.Order", "not-seen-yet"])
+        return self.chance.choice([*NAMES * 3, "Placed.Order", "not-seen-yet"])
 
     def step(self, most: int = 1) -> dict:
         wheres = [self.where() for _ in range(self.chance.randint(0, most))]
