@@ -32,7 +32,7 @@ test-sdks: .venv/ready-to-test
 	$(PYTEST) -m sdks -p no:randomly tests/test_sdks.py
 
 # Ends with 1 when a goal is missed. Needs PostgreSQL, Redis and wrk.
-bench: .venv/ready-to-test
+bench: .venv/ready-to-bench
 	$(BIN)/python -m benchmarks
 
 lint: .venv/ready-to-test
@@ -53,6 +53,7 @@ lock: .venv/bin/python
 	$(BIN)/pip install -q uv
 	$(BIN)/uv pip compile pyproject.toml --generate-hashes --no-emit-index-url --universal --python-version 3.11 -q -o requirements.lock
 	$(BIN)/uv pip compile pyproject.toml --group test --generate-hashes --no-emit-index-url --universal --python-version 3.11 -q -o requirements-test.lock
+	$(BIN)/uv pip compile pyproject.toml --group test --group bench -c requirements-test.lock --generate-hashes --no-emit-index-url --universal --python-version 3.11 -q -o requirements-bench.lock
 
 .venv/bin/python:
 	$(PYTHON) -m venv .venv
@@ -64,3 +65,7 @@ lock: .venv/bin/python
 .venv/ready-to-test: requirements-test.lock | .venv/bin/python
 	$(BIN)/pip install -q --disable-pip-version-check --require-hashes -r requirements-test.lock
 	@touch .venv/ready $@
+
+.venv/ready-to-bench: requirements-bench.lock | .venv/bin/python
+	$(BIN)/pip install -q --disable-pip-version-check --require-hashes -r requirements-bench.lock
+	@touch .venv/ready .venv/ready-to-test $@

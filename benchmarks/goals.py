@@ -5,13 +5,14 @@ from dataclasses import dataclass, field
 
 @dataclass(frozen=True)
 class Goal:
-    """A figure and its limit: `at_least` or `at_most`, in `unit`."""
+    """A figure and its limit: `at_least` or `at_most`, in `unit`; and what stands `beside` it."""
 
     what: str
     measured: float
     unit: str = ""
     at_least: float | None = None
     at_most: float | None = None
+    beside: str = ""
 
     @property
     def is_hit(self) -> bool:
@@ -22,7 +23,8 @@ class Goal:
     def __str__(self):
         limit = f"≥ {self.at_least:,g}" if self.at_least is not None else f"≤ {self.at_most:,g}"
         verdict = "HIT " if self.is_hit else "MISS"
-        return f"{verdict}  {self.what:<58} {self.measured:>12,.2f} {self.unit:<8} goal {limit}"
+        beside = f"  ({self.beside})" if self.beside else ""
+        return f"{verdict}  {self.what:<58} {self.measured:>12,.2f} {self.unit:<8} goal {limit}{beside}"
 
 
 @dataclass
@@ -34,8 +36,8 @@ class Report:
     def fact(self, text: str):
         print(f"      {text}", flush=True)
 
-    def goal(self, what: str, measured: float, unit: str = "", **limit: float):
-        self.goals.append(Goal(what, measured, unit, **limit))
+    def goal(self, what: str, measured: float, unit: str = "", *, beside: str = "", **limit: float):
+        self.goals.append(Goal(what, measured, unit, beside=beside, **limit))
         print(self.goals[-1], flush=True)
 
     @property

@@ -102,6 +102,12 @@ class Postgres:
         self.process.send_signal(signal.SIGQUIT)
         self.process.wait(30)
 
+    def restart(self):
+        """Stop it as an operator would, and start it: what it had in memory is gone."""
+        self.process.send_signal(signal.SIGINT)
+        self.process.wait(60)
+        self.start()
+
     __enter__ = start
 
     def __exit__(self, *_):
@@ -214,7 +220,7 @@ class Installation:
         """Run a manage.py command; return what it printed. Raises CalledProcessError."""
         command = [sys.executable, "manage.py", *arguments]
         done = subprocess.run(
-            command, cwd=ROOT, env=self.environment, check=True, capture_output=True, text=True, timeout=300
+            command, cwd=ROOT, env=self.environment, check=True, capture_output=True, text=True, timeout=900
         )
         return done.stdout.strip()
 
