@@ -200,6 +200,6 @@ def ids_of(contacts) -> BitMap:
             cursor.execute(sql, params)
             return BitMap([pk for (pk,) in cursor.fetchall()])
     # Imported here because numpy and psycopg weigh tens of megabytes, for which SQLite has no use.
-    from segments.postgresql import array_of_ids
+    from segments.postgresql import set_of_ids
 
-    return BitMap(array_of_ids(sql, params))
+    return set_of_ids(sql, params)
