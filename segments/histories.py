@@ -54,7 +54,7 @@ class Aggregate:
     def contacts(self, clock: Clock, among=None):
         events = self._numbered(clock, among).order_by().values("contact_id")
         if self.comparison.op in PRESENCE:
-            return events.distinct()
+            return events
         events = events.annotate(result=FUNCTIONS[self.function]("number"))
         op, value = self.comparison.positive_op, self.comparison.value
         return events.filter(number_test(op, _plain(value), F("result"))).values("contact_id")
@@ -193,7 +193,7 @@ class Sequence:
         seconds = Case(When(asked, then=seconds), output_field=BigIntegerField())
         events = self._steps(among).annotate(seconds=seconds)
         found = events.filter(seconds__lte=span) if self.did else events.filter(seconds__gt=span)
-        return found.values("contact_id").distinct()
+        return found.values("contact_id")
 
     def _steps(self, among):
         types = [event.type for event in self.names() if event.type is not None]
