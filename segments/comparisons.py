@@ -5,6 +5,8 @@ the comparison takes the complement, among people or, inside `where`, among even
 """
 
 from dataclasses import dataclass
+from functools import reduce
+from operator import and_
 
 from django.db.models import BooleanField, Q, Value
 from django.db.models.functions import Coalesce, Left, Right, StrIndex
@@ -73,7 +75,7 @@ class Comparison:
         if op in BOOLEAN:
             return Exact(place.boolean(), op == "is_true")
         if op in TEXT:
-            return _text_test(op, value, place.text())
+            return _text_test(op, value, place)
         if op in NUMBER and not _has_days(value):
             return _number_test(op, value, place)
         return within(place.seconds(), clock.compared(op, value))
@@ -115,10 +117,11 @@ def _as_json(value):
     return value.isoformat() if hasattr(value, "isoformat") else value
 
 
-def _text_test(op, value, text):
+def _text_test(op, value, place):
+    text = place.text()
     match op:
         case "is":
-            return Exact(text, fold(value))
+            return place.equals(fold(value))
         case "in":
             return In(text, sorted({fold(one) for one in value}))
         case "contains":
@@ -130,6 +133,7 @@ def _text_test(op, value, text):
     raise AssertionError(op)
 
 
+SYMBOLS = {"eq": "=", "gt": ">", "gte": ">=", "lt": "<", "lte": "<="}
 COMPARED = {"eq": Exact, "gt": GreaterThan, "gte": GreaterThanOrEqual, "lt": LessThan, "lte": LessThanOrEqual}
 
 
@@ -143,8 +147,8 @@ def number_test(op, value, number):
 def _number_test(op, value, place):
     first = value[0] if isinstance(value, tuple) else value
     if not isinstance(first, Money):
-        plain = tuple(map(float, value)) if isinstance(value, tuple) else float(value)
-        return number_test(op, plain, place.number())
+        limits = [("gte", value[0]), ("lte", value[1])] if op == "between" else [(op, value)]
+        return reduce(and_, (Q(place.compared(SYMBOLS[op], float(limit))) for op, limit in limits))
     amount, currency = place.money()
     plain = tuple(money.amount for money in value) if isinstance(value, tuple) else value.amount
     return Q(Exact(currency, first.currency)) & number_test(op, plain, amount)

@@ -9,13 +9,14 @@ from dataclasses import dataclass
 
 from django.db.models import BooleanField, CharField, F, FloatField, Func, Value
 from django.db.models.functions import Coalesce
-from django.db.models.lookups import GreaterThan, IsNull
+from django.db.models.lookups import Exact, GreaterThan, IsNull
 
 
 class JsonRead(Func):
     """A value under a key of a JSON document, as one kind, or NULL. Subclasses say it for each database."""
 
     postgresql = sqlite = ""
+    value = None
 
     def __init__(self, document, key, **extra):
         super().__init__(document, Value(key), **extra)
@@ -23,17 +24,16 @@ class JsonRead(Func):
     def as_sql(self, compiler, connection, **extra):
         document, key = self.source_expressions
         document_sql, document_params = compiler.compile(document)
-        words = {"document": document_sql, "key": "%s"}
-        template, label = self.postgresql, key.value
+        template, label, value = self.postgresql, key.value, json.dumps(self.value)
         if connection.vendor == "sqlite":
             # A quoted label takes any key: quotes and backslashes are refused on the way in.
-            template, label = self.sqlite, f'$."{key.value}"'
-        sql = template.format(**words)
+            template, label, value = self.sqlite, f'$."{key.value}"', self.value
+        given = {"document": document_params, "key": [label], "value": [value]}
+        sql = template.format(document=document_sql, key="%s", value="%s")
         params = []
         # Parameters follow the order in which the template uses them.
         for part in template.split("{")[1:]:
-            name = part.partition("}")[0]
-            params += document_params if name == "document" else [label] if name == "key" else []
+            params += given[part.partition("}")[0]]
         return sql, params
 
 
@@ -75,6 +75,26 @@ class JsonInner(JsonRead):
     postgresql = sqlite = "({document} -> {key})"
 
 
+class JsonTest(JsonRead):
+    """Whether a value under a key compares so (`=`, `>` …) to a number, or to a text, and is of that kind itself.
+
+    PostgreSQL compares the two as jsonb: most values fail there, and only of the others it is asked what they are.
+    """
+
+    output_field = BooleanField()
+
+    def __init__(self, document, key, op: str, value: float | str, **extra):
+        super().__init__(document, key, **extra)
+        self.value = value
+        kind, kinds = ("string", "'text'") if isinstance(value, str) else ("number", "'integer', 'real'")
+        self.postgresql = (
+            f"(({{document}} -> {{key}}) {op} {{value}}::jsonb AND jsonb_typeof({{document}} -> {{key}}) = '{kind}')"
+        )
+        self.sqlite = (
+            f"(json_type({{document}}, {{key}}) IN ({kinds}) AND json_extract({{document}}, {{key}}) {op} {{value}})"
+        )
+
+
 class IsOneOf(Func):
     """Whether an id is one of many, which travel as a single parameter."""
 
@@ -110,6 +130,9 @@ class Column:
 
     seconds = boolean = text
 
+    def equals(self, text: str):
+        return Exact(F(self.field), text)
+
     def present(self):
         return _is_there(F(self.field)) if self.kind == "text" else IsNull(F(self.field), False)
 
@@ -126,6 +149,12 @@ class InJson:
 
     def text(self):
         return JsonText(self._terms(), self.key)
+
+    def compared(self, op: str, value: float | str):
+        return JsonTest(self._terms(), self.key, op, value)
+
+    def equals(self, text: str):
+        return self.compared("=", text)
 
     def number(self):
         return JsonNumber(self._terms(), self.key)
