@@ -284,12 +284,14 @@ class ApiRequest(models.Model):
 # People ------------------------------------------------------------------------------------------------------------
 
 
+# Users and leads who are neither archived, merged away nor deleted.
+PEOPLE = Q(role__in=("user", "lead"), archived_at=None, merged_into=None, deleted_at=None)
+
+
 class ContactQuerySet(models.QuerySet):
     def people(self):
-        """Users and leads who are neither archived, merged away nor deleted: the universe of every segment."""
-        return self.filter(
-            role__in=(Contact.Role.USER, Contact.Role.LEAD), archived_at=None, merged_into=None, deleted_at=None
-        )
+        """Those among People: the universe of every segment."""
+        return self.filter(PEOPLE)
 
     def present(self):
         """Everyone the API still knows, archived ones too."""
@@ -351,13 +353,17 @@ class Contact(models.Model):
             ),
         ]
         indexes = [
+            # Every question about a workspace asks who is among its People, and reads this index alone.
+            models.Index(fields=["workspace", "id"], condition=PEOPLE, name="contact_people"),
             # The search box asks how a text begins; opclasses are PostgreSQL's alone and ignored by SQLite.
-            models.Index(
-                fields=["workspace", f"{field}_folded"],
-                opclasses=["int8_ops", "varchar_pattern_ops"],
-                name=f"contact_{field}_begins",
-            )
-            for field in ("email", "name", "external_id")
+            *(
+                models.Index(
+                    fields=["workspace", f"{field}_folded"],
+                    opclasses=["int8_ops", "varchar_pattern_ops"],
+                    name=f"contact_{field}_begins",
+                )
+                for field in ("email", "name", "external_id")
+            ),
         ]
 
     def __str__(self):
