@@ -1,4 +1,8 @@
-"""Asks the product's own engine, in a process of its own: a question a line comes in, an answer a line goes out."""
+"""Asks the product's own engine, in a process of its own: a question a line comes in, an answer a line goes out.
+
+A question with `edited` is that of a page whose first row has changed since: how long does the page wait, and how long
+does that row take alone?
+"""
 
 import json
 import sys
@@ -13,21 +17,37 @@ def main():
 
     from eventsapp.models import Workspace
     from segments import postgresql  # noqa: F401  a web process has loaded it long ago
+    from segments.days import Clock
     from segments.definition import parse
-    from segments.engine import answer, one_moment
+    from segments.engine import answer, ids_of, one_moment
+    from segments.recent import Recent
+
+    def ask(definition, now, **parts) -> dict:
+        began = time.perf_counter()
+        with one_moment():
+            asked = parse(workspace, definition)
+            count = answer(asked, now, **parts).count
+        return {"count": count, "milliseconds": 1000 * (time.perf_counter() - began), "words": str(asked)}
+
+    def ask_edited(before, after, now) -> dict:
+        """`own` is the time of the row that changed."""
+        ask(before, now, recent=Recent(workspace, now, only_fill=True))
+        found = ask(after, now, recent=Recent(workspace, now, only_fill=False))
+        [row, *_] = parse(workspace, after).conditions
+        began = time.perf_counter()
+        with one_moment():
+            ids_of(row.contacts(Clock(now, workspace.zone)))
+        return found | {"own": 1000 * (time.perf_counter() - began)}
 
     workspace = Workspace.objects.get()
     for line in sys.stdin:
         question = json.loads(line)
         connection.close()
         connection.ensure_connection()
-        began = time.perf_counter()
-        with one_moment():
-            definition = parse(workspace, question["definition"])
-            found = answer(definition, question["now"])
-            count = found.count
-        took = 1000 * (time.perf_counter() - began)
-        print(json.dumps({"count": count, "milliseconds": took, "words": str(definition)}), flush=True)
+        definition, now = question["definition"], question["now"]
+        edited = question.get("edited")
+        found = ask_edited(definition, edited, now) if edited else ask(definition, now)
+        print(json.dumps(found), flush=True)
 
 
 if __name__ == "__main__":

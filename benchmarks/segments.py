@@ -199,11 +199,13 @@ def measure(report: Report):
             report.fact("Cold: PostgreSQL started anew before each run, a new connection, no kept set of people.")
             report.fact("The operating system keeps the files in memory.")
             _questions(report, installation, server.url, now, before_each=server.restart)
+            _edits(report, installation, now)
             _posts_beside_previews(report, installation)
     with Installation() as installation:
         now = _fill(report, installation, PEOPLE_EMBEDDED, EVENTS_EMBEDDED)
         report.fact("Cold: a new connection, which has nothing in memory, and no kept set of people.")
         _questions(report, installation, str(installation.var / "eventsapp.sqlite3"), now)
+        _edits(report, installation, now)
         _posts_beside_previews(report, installation)
 
 
@@ -243,6 +245,21 @@ def _questions(report, installation, url, now, before_each=lambda: None):
                 report.goal(case.what, median(run["milliseconds"] for run in runs), "ms", beside=beside, at_most=limit)
 
 
+def _edits(report, installation, now):
+    """On the page, one row of several changes: the others are known, so the wait is for this one."""
+    before = SEVERAL[0].definition
+    first, *others = before["conditions"]
+    with _asker(installation) as ask:
+        for _ in range(2):  # the first run fills the buffers
+            runs = [
+                ask(before, now, edited=before | {"conditions": [first | {"count": times("gte", 4 + place)}, *others]})
+                for place in range(RUNS)
+            ]
+    own = median(run["own"] for run in runs)
+    beyond = median(run["milliseconds"] - run["own"] for run in runs)
+    report.goal("one row edited, beyond its own time", beyond, "ms", beside=f"its own {own:.0f} ms", at_most=10)
+
+
 @contextmanager
 def _asker(installation):
     """A process with the product's engine; yields a function that asks it."""
@@ -251,8 +268,8 @@ def _asker(installation):
         command, cwd=ROOT, env=installation.environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     )
 
-    def ask(definition, now) -> dict:
-        process.stdin.write(json.dumps({"definition": definition, "now": now}) + "\n")
+    def ask(definition, now, **edited) -> dict:
+        process.stdin.write(json.dumps({"definition": definition, "now": now} | edited) + "\n")
         process.stdin.flush()
         return json.loads(process.stdout.readline())
 
