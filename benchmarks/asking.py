@@ -39,11 +39,10 @@ def main():
             ids_of(row.contacts(Clock(now, workspace.zone)))
         return found | {"own": 1000 * (time.perf_counter() - began)}
 
-    workspace = Workspace.objects.get()
     for line in sys.stdin:
         question = json.loads(line)
         connection.close()
-        connection.ensure_connection()
+        workspace = Workspace.objects.get()
         definition, now = question["definition"], question["now"]
         edited = question.get("edited")
         found = ask_edited(definition, edited, now) if edited else ask(definition, now)
