@@ -4,6 +4,7 @@ import csv
 import json
 import re
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
@@ -14,7 +15,7 @@ from eventsapp.incoming import read_event
 from eventsapp.ingest import ingest
 from eventsapp.models import Source, Workspace
 
-BATCH = 2_000
+BATCH = 5_000
 LONGEST_NUMBER = 30  # characters; what is longer is a code, not a quantity
 OWN = ("event_name", "created_at", "user_id", "email", "id", "uuid")
 # A JSON number: no leading zeros, so that codes such as 007 stay texts.
@@ -47,9 +48,9 @@ def import_file(
     try:
         with path.open("rb") as raw, rejected.open("w") as bad:
             rows = read(raw)
-            while batch := list(islice(rows, BATCH)):
+            for batch, position in _ahead(lambda: (_read_batch(rows), raw.tell())):
                 _store(workspace, batch, report, bad)
-                progress(raw.tell())
+                progress(position)
     except UnicodeDecodeError as error:
         raise ValueError(f"{path.name} is not UTF-8: {error}.") from error
     except csv.Error as error:
@@ -62,12 +63,31 @@ def import_file(
     return report
 
 
+def _ahead(read: Callable[[], tuple[list, int]]) -> Iterator[tuple[list, int]]:
+    """Yield what `read` returns until its list is empty; it reads on while the database stores what was yielded."""
+    with ThreadPoolExecutor(max_workers=1) as reader:
+        reading = reader.submit(read)
+        while (found := reading.result())[0]:
+            reading = reader.submit(read)
+            yield found
+
+
+def _read_batch(rows) -> list[tuple]:
+    """Return the next (line number, row, event or None, what is wrong with it or None)."""
+    batch = []
+    for line, row, problem in islice(rows, BATCH):
+        event = None if problem else read_event(row)
+        if isinstance(event, list):
+            event, problem = None, " ".join(fault.message for fault in event)
+        batch.append((line, row, event, problem))
+    return batch
+
+
 def _store(workspace, batch, report, bad):
     good = []
-    for line, row, problem in batch:
-        event = None if problem else read_event(row)
-        if problem or isinstance(event, list):
-            _refuse(report, bad, line, problem or " ".join(fault.message for fault in event), row)
+    for line, row, event, problem in batch:
+        if problem:
+            _refuse(report, bad, line, problem, row)
         else:
             good.append((line, row, event))
     outcomes = ingest(workspace, [event for _, _, event in good], source=Source.IMPORT)
