@@ -11,13 +11,14 @@ SAMPLES = 5
 
 
 def keys_of(type: EventType) -> list[dict]:
-    """The metadata keys of an event: [{key, kind, samples}]."""
+    """The metadata keys of an event: [{key, kind, samples, seen}]."""
     newest = Event.objects.filter(type=type).order_by("-created_at").values_list("metadata", flat=True)
     return learn(newest[:LOOKED_AT], "_date")
 
 
 def learn(documents: Iterable[dict], date_suffix: str) -> list[dict]:
-    """Which keys there are, of which kind mostly, with the values seen most: [{key, kind, samples}]."""
+    """Which keys there are, of which kind mostly, with the values seen most: [{key, kind, samples, seen}]. `seen` says
+    how many of the documents have each sample."""
     kinds: dict[str, Counter] = {}
     samples: dict[str, Counter] = {}
     for document in documents:
@@ -25,14 +26,12 @@ def learn(documents: Iterable[dict], date_suffix: str) -> list[dict]:
             kind = kind_of(key, value, date_suffix=date_suffix)
             kinds.setdefault(key, Counter())["money" if kind == "money" else FILTER_KINDS.get(kind, kind)] += 1
             samples.setdefault(key, Counter())[_sample(kind, value)] += 1
-    return [
-        {
-            "key": key,
-            "kind": kinds[key].most_common(1)[0][0],
-            "samples": [sample for sample, _ in samples[key].most_common(SAMPLES) if sample],
-        }
-        for key in sorted(kinds)
-    ]
+    found = []
+    for key in sorted(kinds):
+        common = {sample: seen for sample, seen in samples[key].most_common(SAMPLES) if sample}
+        kind = kinds[key].most_common(1)[0][0]
+        found.append({"key": key, "kind": kind, "samples": list(common), "seen": list(common.values())})
+    return found
 
 
 def _sample(kind, value) -> str:

@@ -25,6 +25,7 @@ class GotMessage:
     """Was sent a message, opened it, clicked in it, or was never sent it."""
 
     kind: ClassVar[str] = "message"
+    verbs: ClassVar[dict] = {f"{words} message": {"state": state} for state, (_, words) in STATES.items()}
 
     message: int
     name: str
@@ -64,6 +65,10 @@ class GotMessage:
 
     def as_json(self) -> dict:
         return {"kind": self.kind, "message": self.message, "state": self.state}
+
+    @staticmethod
+    def choices(workspace: Workspace):
+        return workspace.auto_messages.values_list("pk", "name")
 
     def __str__(self):
         return f"{STATES[self.state][1]} “{self.name}”"

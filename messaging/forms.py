@@ -1,21 +1,20 @@
 """The rule editor's form."""
 
-import json
-
 from django import forms
 
 from eventsapp.incoming import MAX_NAME, normal_name
 from messaging import text
 from messaging.models import AutoMessage
 from segments.definition import Invalid, parse_where
-from segments.urlstate import read_json
+from segments.drafts import said_in, where_in
 
 
 class AutoMessageForm(forms.ModelForm):
-    """A rule as staff write it. `event` is a name, which may not have been seen yet; `where` is JSON from its rows."""
+    """A rule as staff write it. `event` is a name, which may not have been seen yet; `where` is in fields of its own,
+    as segments.drafts reads them."""
 
     event = forms.CharField(label="Event", max_length=255)
-    where = forms.CharField(widget=forms.HiddenInput, required=False)
+    where = forms.Field(required=False)
 
     class Meta:
         model = AutoMessage
@@ -30,7 +29,7 @@ class AutoMessageForm(forms.ModelForm):
         self.fields["audience"].help_text = ""
         if rule.trigger_id:
             self.initial["event"] = rule.trigger.name
-        self.initial["where"] = json.dumps(rule.where)
+        self.tests = where_in(self.data.items()) if self.is_bound else rule.where
 
     def clean_event(self):
         name = normal_name(self.cleaned_data["event"])
@@ -40,10 +39,7 @@ class AutoMessageForm(forms.ModelForm):
 
     def clean_where(self):
         try:
-            rows = read_json(self.cleaned_data["where"] or "[]")
-            return [where.as_json() for where in parse_where(rows)]
-        except ValueError as error:
-            raise forms.ValidationError("The conditions could not be read.") from error
+            return [where.as_json() for where in parse_where(said_in(self.tests))]
         except Invalid as error:
             raise forms.ValidationError([f"{fault.field}: {fault.message}" for fault in error.faults]) from error
 

@@ -9,6 +9,7 @@ urlpatterns = [
     path("c/<str:token>", tracking.clicked, name="clicked"),
     path("app/<slug:app_id>/messages/", views.messages, name="messages"),
     path("app/<slug:app_id>/messages/new/", views.new_message, name="new_message"),
+    path("app/<slug:app_id>/messages/where/", views.message_where, name="message_where"),
     path("app/<slug:app_id>/messages/preview/", views.preview, name="message_preview"),
     path("app/<slug:app_id>/messages/<int:pk>/", views.auto_message, name="auto_message"),
     path("app/<slug:app_id>/deliveries/", views.deliveries, name="deliveries"),

@@ -22,7 +22,10 @@ from messaging import email, rules, sending, text
 from messaging.filters import DeliveryFilter
 from messaging.forms import AutoMessageForm
 from messaging.models import AutoMessage, Delivery
+from segments.builder import Tests
 from segments.definition import Invalid
+from segments.drafts import act, read_form
+from segments.sentences import Writer
 
 PAGE = 50
 RECENTLY = timedelta(days=30)
@@ -65,7 +68,8 @@ def _edit(request, workspace, rule, initial=None):
     data = {
         "rule": rule,
         "form": form,
-        "event_names": list(EventType.objects.filter(workspace=workspace).order_by("name").values("name")),
+        "tests": Tests(Writer(workspace), form.tests, form["event"].value() or ""),
+        "event_names": Writer(workspace).offered_events(),
         "stats": _stats(rule) if rule.pk else None,
         "deliveries": rule.deliveries.newest(PAGE) if rule.pk else [],
     }
@@ -137,6 +141,18 @@ def _sample(workspace, trigger) -> dict:
         text.somebody(workspace),
         workspace,
     )
+
+
+@require_POST
+@staff_page("editor")
+def message_where(request, workspace):
+    """The metadata conditions of a rule's form, drawn anew if more than a text in them is another."""
+    draft = read_form(request.POST.items())
+    act(draft, request.POST.get("act", ""))
+    tests = Tests(Writer(workspace), draft.get("where", []), request.POST.get("event", ""))
+    if tests.shape == request.POST.get("shape"):
+        return HttpResponse(status=204)
+    return render(request, "messaging/_where.html", {"tests": tests})
 
 
 @require_POST

@@ -14,7 +14,7 @@ from django.db.models.lookups import Exact, GreaterThan, GreaterThanOrEqual, In,
 
 from eventsapp.metadata import kind_of, money_text
 from eventsapp.text import fold
-from segments.days import Clock, Span
+from segments.days import Clock
 from segments.reading import MOST_DAYS, Node
 from segments.values import Column, InJson
 
@@ -27,12 +27,13 @@ DATE = ("less_than_days_ago", "more_than_days_ago", "exactly_days_ago", "on", "b
 MOST_LISTED = 100
 
 WORDS = {
-    "is": "is", "is_not": "is not", "contains": "contains", "not_contains": "does not contain",
-    "starts_with": "starts with", "ends_with": "ends with", "in": "is one of", "not_in": "is none of",
-    "eq": "=", "ne": "≠", "gt": ">", "gte": "≥", "lt": "<", "lte": "≤", "between": "is between",
+    "is": "is {}", "is_not": "is not {}", "contains": "contains {}", "not_contains": "does not contain {}",
+    "starts_with": "starts with {}", "ends_with": "ends with {}", "in": "is one of {}", "not_in": "is none of {}",
+    "eq": "= {}", "ne": "≠ {}", "gt": "> {}", "gte": "≥ {}", "lt": "< {}", "lte": "≤ {}",
+    "between": "is between {} and {}",
     "known": "is known", "unknown": "is unknown", "is_true": "is true", "is_false": "is false",
     "less_than_days_ago": "less than {} days ago", "more_than_days_ago": "more than {} days ago",
-    "exactly_days_ago": "exactly {} days ago", "on": "on", "before": "before", "after": "after",
+    "exactly_days_ago": "exactly {} days ago", "on": "on {}", "before": "before {}", "after": "after {}",
 }  # fmt: skip
 
 
@@ -78,7 +79,7 @@ class Comparison:
             return _text_test(op, value, place)
         if op in NUMBER and not _has_days(value):
             return _number_test(op, value, place)
-        return within(place.seconds(), clock.compared(op, value))
+        return place.within(clock.compared(op, value))
 
     def test(self, place, clock: Clock):
         """Return the operator itself as a conditional expression that is never NULL."""
@@ -89,18 +90,10 @@ class Comparison:
         return {"op": self.op} | ({} if self.value is None else {"value": _as_json(self.value)})
 
     def __str__(self):
-        words = WORDS[self.op]
-        if self.value is None:
-            return words
-        if "{}" in words:
-            return words.format(self.value)
-        if isinstance(self.value, tuple):
-            return f"{words} {_spoken(self.value, ' and ' if self.op == 'between' else ' or ')}"
-        return f"{words} {self.value}"
-
-
-def _spoken(values, joint):
-    return joint.join(str(value) for value in values)
+        if self.op == "between":
+            return WORDS[self.op].format(*self.value)
+        listed = isinstance(self.value, tuple)
+        return WORDS[self.op].format(" or ".join(map(str, self.value)) if listed else self.value)
 
 
 def _has_days(value) -> bool:
@@ -152,16 +145,6 @@ def _number_test(op, value, place):
     amount, currency = place.money()
     plain = tuple(money.amount for money in value) if isinstance(value, tuple) else value.amount
     return Q(Exact(currency, first.currency)) & number_test(op, plain, amount)
-
-
-def within(seconds, span: Span):
-    """Return the test that an expression of Unix seconds lies in `span`."""
-    test = Q()
-    if span.low is not None:
-        test &= Q(GreaterThanOrEqual(seconds, span.low))
-    if span.high is not None:
-        test &= Q(LessThan(seconds, span.high))
-    return test
 
 
 # Reading -------------------------------------------------------------------------------------------------------------

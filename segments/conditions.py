@@ -12,15 +12,19 @@ from django.db.models import Count, F, Max, Q
 from eventsapp.incoming import normal_name
 from eventsapp.metadata import kind_of, shown
 from eventsapp.models import Contact, Event, EventSummary, EventType, Tagging, Workspace
-from segments.comparisons import DATE, NUMBER, PRESENCE, Comparison, number_test, read_comparison, within
+from segments.comparisons import DATE, NUMBER, PRESENCE, Comparison, number_test, read_comparison
 from segments.days import Clock, Span
 from segments.reading import MOST_DAYS, MOST_ID, Node
-from segments.values import Column, InJson
+from segments.values import Column, InJson, within
 
 MOST_COUNTED = 1_000_000_000
+# Words with gaps: what is said of a question, and what the builder's row of it is made of.
 COUNTED = {
     "gte": "at least {} times", "lte": "at most {} times", "gt": "more than {} times", "lt": "fewer than {} times",
     "eq": "exactly {} times", "ne": "not exactly {} times", "between": "between {} and {} times",
+}  # fmt: skip
+SPANS = {
+    "last_days": "in the last {} days", "since": "since {}", "until": "until {}", "between": "between {} and {}",
 }  # fmt: skip
 
 
@@ -119,10 +123,9 @@ class Within:
 
     def __str__(self):
         if self.last_days:
-            return f"in the last {self.last_days:,} days" if self.last_days > 1 else "in the last day"
-        if not self.until:
-            return f"since {self.since}"
-        return f"between {self.since} and {self.until}" if self.since else f"until {self.until}"
+            return SPANS["last_days"].format(f"{self.last_days:,}") if self.last_days > 1 else "in the last day"
+        sides = [day for day in (self.since, self.until) if day]
+        return SPANS["between" if len(sides) > 1 else "since" if self.since else "until"].format(*sides)
 
 
 @dataclass(frozen=True)
@@ -180,6 +183,7 @@ class DidEvent:
     """Did, or did not do, something: how often, when, with which metadata."""
 
     kind: ClassVar[str] = "event"
+    verbs: ClassVar[dict] = {"did": {"did": True}, "did not do": {"did": False}}
 
     event: EventName
     did: bool = True
@@ -285,6 +289,7 @@ class EventTime:
     """When somebody did something for the first or the last time, imported history included."""
 
     kind: ClassVar[str] = "event_time"
+    verbs: ClassVar[dict] = {"first did": {"occurrence": "first"}, "last did": {"occurrence": "last"}}
 
     event: EventName
     occurrence: str
@@ -349,6 +354,7 @@ class Attribute:
 
     kind: ClassVar[str] = "attribute"
 
+    workspace: int
     field: str
     comparison: Comparison
 
@@ -357,11 +363,11 @@ class Attribute:
         node.object({"kind", "field", "op", "value"})
         field = node.at("field").text(len(CUSTOM) + 190)
         if field in FIELDS:
-            return cls(field, read_comparison(node, FIELDS[field].kind))
+            return cls(workspace.pk, field, read_comparison(node, FIELDS[field].kind))
         key = field.removeprefix(CUSTOM)
         if key == field or not key or '"' in key or "\\" in key:
             raise node.at("field").wrong(f"Write one of: {', '.join(FIELDS)}; or {CUSTOM}… with the attribute's name.")
-        return cls(field, read_json_comparison(node, key, "_at"))
+        return cls(workspace.pk, field, read_json_comparison(node, key, "_at"))
 
     @property
     def negative(self) -> bool:
@@ -378,8 +384,10 @@ class Attribute:
         return self
 
     def contacts(self, clock: Clock, among=None):
-        contacts = Contact.objects.all() if among is None else Contact.objects.filter(pk__in=among)
         place = FIELDS.get(self.field) or InJson("custom_attributes", self.label)
+        contacts = Contact.objects.filter(workspace=self.workspace)
+        if among is not None:
+            contacts = contacts.filter(pk__in=among)
         return contacts.filter(self.comparison.positive_test(place, clock)).values("pk")
 
     def facts(self, clock: Clock, contact: Contact) -> str:
@@ -405,6 +413,7 @@ class Tagged:
     """Has a tag, or has it not."""
 
     kind: ClassVar[str] = "tag"
+    verbs: ClassVar[dict] = {"has tag": {"op": "has"}, "has not tag": {"op": "has_not"}}
 
     tag: int
     name: str
@@ -438,6 +447,10 @@ class Tagged:
 
     def as_json(self) -> dict:
         return {"kind": self.kind, "tag": self.tag, "op": self.op}
+
+    @staticmethod
+    def choices(workspace: Workspace):
+        return workspace.tags.values_list("pk", "name")
 
     def __str__(self):
         return f"{'not tagged' if self.negative else 'tagged'} “{self.name}”"

@@ -36,6 +36,14 @@ class Group:
             else:
                 yield condition
 
+    def rows(self, path: str = "") -> Iterator[tuple[str, object]]:
+        """Every condition and group within, with the path of its place, such as `conditions[0].conditions[1]`."""
+        for place, condition in enumerate(self.conditions):
+            here = f"{path}conditions[{place}]"
+            yield here, condition
+            if isinstance(condition, Group):
+                yield from condition.rows(f"{here}.")
+
     def named(self, types) -> "Group":
         return replace(self, conditions=tuple(condition.named(types) for condition in self.conditions))
 
@@ -49,6 +57,7 @@ class InSegment:
     """Belongs to a saved segment, or does not."""
 
     kind: ClassVar[str] = "segment"
+    verbs: ClassVar[dict] = {"is in segment": {"op": "in"}, "is not in segment": {"op": "not_in"}}
 
     segment: int
     name: str
@@ -67,6 +76,10 @@ class InSegment:
 
     def as_json(self) -> dict:
         return {"kind": self.kind, "segment": self.segment, "op": self.op}
+
+    @staticmethod
+    def choices(workspace: Workspace):
+        return workspace.segments.active().values_list("pk", "name")
 
     def __str__(self):
         return f"{'not in' if self.negative else 'in'} segment “{self.name}”"

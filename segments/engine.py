@@ -5,10 +5,10 @@ condition with ids: `ids_of` is the seam.
 """
 
 import time
-from collections.abc import Iterable
+from collections.abc import Hashable, Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
-from functools import cached_property, reduce
+from dataclasses import dataclass, field, replace
+from functools import reduce
 from operator import and_, or_
 
 from django.conf import settings
@@ -38,15 +38,20 @@ class TooSlow(Refused):
 
 
 @contextmanager
-def one_moment():
+def one_moment(seconds: float | None = None):
     """Open a transaction that sees one moment of the data, or join the one that is open; yield now in Unix seconds.
-    Raises TooSlow, unless the transaction is another's."""
+    Raises TooSlow after so many `seconds` (None: those of the settings), unless the transaction is another's."""
+    seconds = seconds or settings.QUESTION_SECONDS
     if connection.in_atomic_block:
         yield now_in_seconds()
         return
-    moment = _moment_of_postgresql if connection.vendor == "postgresql" else _moment_of_sqlite
+    if connection.vendor == "postgresql":
+        # Imported here because numpy and psycopg weigh tens of megabytes, for which SQLite has no use.
+        from segments.postgresql import moment
+    else:
+        moment = _moment_of_sqlite
     try:
-        with moment():
+        with moment(seconds):
             yield now_in_seconds()
     except OperationalError as error:
         if getattr(error.__cause__, "sqlstate", None) == QUERY_CANCELED or str(error) == "interrupted":
@@ -55,22 +60,11 @@ def one_moment():
 
 
 @contextmanager
-def _moment_of_postgresql():
-    with transaction.atomic():
-        with connection.cursor() as cursor:
-            cursor.execute(
-                "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY;"
-                f"SET LOCAL statement_timeout = {int(settings.QUESTION_SECONDS * 1000)}"
-            )
-        yield
-
-
-@contextmanager
-def _moment_of_sqlite():
+def _moment_of_sqlite(seconds):
     """Begun without the write lock that our transactions otherwise take, so that a question never holds up an event."""
     connection.ensure_connection()
     mode, connection.transaction_mode = connection.transaction_mode, "DEFERRED"
-    until = time.monotonic() + settings.QUESTION_SECONDS
+    until = time.monotonic() + seconds
     connection.connection.set_progress_handler(lambda: time.monotonic() > until, STEPS)
     try:
         with transaction.atomic():
@@ -82,11 +76,12 @@ def _moment_of_sqlite():
 
 @dataclass(frozen=True)
 class Answer:
-    """Who matches, at one moment."""
+    """Who matches, at one moment. `row_counts` says of each condition and inner group how many match it alone, by the
+    path of its place."""
 
     ids: BitMap
     everyone: int
-    row_counts: list[int]
+    row_counts: dict[str, int]
     events_named: list[str]
     as_of: int
 
@@ -110,16 +105,23 @@ def answer(
     `recent` may know a part from a moment ago."""
     among = None if among is None else list(among)
     asked = _Question(Clock(now, definition.workspace.zone), definition.workspace, among, recent)
-    rows = [asked.who(condition) for condition in definition.conditions]
-    ids = asked.joined(definition.root.match, rows) if rows else asked.people
-    as_of = recent.as_of if recent else now
-    return Answer(ids, len(asked.people), [len(row) for row in rows], definition.events_named(), as_of)
+    asked.ask_all(definition.root)
+    ids = asked.people if definition.is_empty else asked.who(definition.root)
+    counts = {path: len(asked.who(condition)) for path, condition in definition.root.rows()}
+    return Answer(ids, len(asked.people), counts, definition.events_named(), recent.as_of if recent else now)
 
 
-def everyone(workspace: Workspace, among=None) -> BitMap:
+def everyone(workspace: Workspace, among: Iterable[int] | None = None) -> BitMap:
     """The universe: People of the workspace, or those of them who are `among` the given ids."""
+    return ids_of(_people(workspace, among))
+
+
+def _people(workspace, among):
     people = Contact.objects.filter(workspace=workspace).people()
-    return ids_of((people if among is None else people.filter(pk__in=among)).values("pk"))
+    return (people if among is None else people.filter(pk__in=among)).values("pk")
+
+
+EVERYONE = None  # stands among the conditions for the universe that they are asked of
 
 
 @dataclass(frozen=True)
@@ -128,26 +130,47 @@ class _Question:
     workspace: Workspace
     among: list[int] | None
     recent: Recent | None = None
+    answers: dict[Hashable, BitMap] = field(default_factory=dict)
 
-    @cached_property
+    @property
     def people(self) -> BitMap:
-        return self._asked(None, lambda: everyone(self.workspace, self.among))
+        return self._ids(EVERYONE)
 
-    def _asked(self, condition, ask) -> BitMap:
+    def ask_all(self, root: Group):
+        """Ask for all sets that the tree is made of."""
+        asked = dict.fromkeys([EVERYONE, *_asked_by(root)])
+        unknown = [condition for condition in asked if self.recent is None or not self.recent.knows(condition)]
+        self.answers.update(zip(unknown, ids_of_all([self._contacts(one) for one in unknown]), strict=True))
+
+    def _contacts(self, condition):
+        """The queryset of ids that answers a condition."""
+        if condition is EVERYONE:
+            return _people(self.workspace, self.among)
+        return condition.contacts(self.clock, self.among)
+
+    def _ids(self, condition) -> BitMap:
+        def ask():
+            if condition not in self.answers:
+                self.answers[condition] = ids_of(self._contacts(condition))
+            return self.answers[condition]
+
         return self.recent.get(condition, ask) if self.recent else ask()
 
     def who(self, condition) -> BitMap:
         """The people for whom a condition, or a group, holds."""
         if isinstance(condition, Group):
-            return self.joined(condition.match, [self.who(inner) for inner in condition.conditions])
-        if isinstance(condition, InSegment):
-            positive = self.who(condition.group)
-        else:
-            positive = self._asked(condition, lambda: ids_of(condition.contacts(self.clock, self.among)))
+            return reduce(and_ if condition.match == "all" else or_, map(self.who, condition.conditions))
+        positive = self.who(condition.group) if isinstance(condition, InSegment) else self._ids(condition)
         return self.people - positive if condition.negative else self.people & positive
 
-    def joined(self, match: str, rows: list[BitMap]) -> BitMap:
-        return reduce(and_ if match == "all" else or_, rows)
+
+def _asked_by(group: Group) -> Iterator:
+    """Every condition of the tree that the database is asked, those of segments within included."""
+    for leaf in group.leaves():
+        if isinstance(leaf, InSegment):
+            yield from _asked_by(leaf.group)
+        else:
+            yield leaf
 
 
 @dataclass(frozen=True)
@@ -191,15 +214,29 @@ def _verdict(asked: "_Question", condition, contact: Contact) -> Verdict:
 
 def ids_of(contacts) -> BitMap:
     """Run a queryset of one column of contact ids; return them as a set."""
-    try:
-        sql, params = contacts.query.sql_with_params()
-    except EmptyResultSet:
-        return BitMap()
-    if connection.vendor != "postgresql":
-        with connection.cursor() as cursor:
-            cursor.execute(sql, params)
-            return BitMap([pk for (pk,) in cursor.fetchall()])
-    # Imported here because numpy and psycopg weigh tens of megabytes, for which SQLite has no use.
-    from segments.postgresql import set_of_ids
+    [ids] = ids_of_all([contacts])
+    return ids
 
-    return set_of_ids(sql, params)
+
+def ids_of_all(querysets: list) -> list[BitMap]:
+    """Run querysets of one column of contact ids, all at one moment; return each one's ids as a set."""
+    selects = [_compiled(queryset) for queryset in querysets]
+    if connection.vendor == "postgresql":
+        from segments.postgresql import sets_of_ids
+
+        return sets_of_ids(selects)
+    found = []
+    with connection.cursor() as cursor:
+        for select in selects:
+            if select:
+                cursor.execute(*select)
+            found.append(BitMap([pk for (pk,) in cursor.fetchall()] if select else []))
+    return found
+
+
+def _compiled(queryset) -> tuple[str, tuple] | None:
+    """The SQL of a queryset and its parameters; None when nothing can match."""
+    try:
+        return queryset.query.sql_with_params()
+    except EmptyResultSet:
+        return None

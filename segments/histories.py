@@ -24,6 +24,7 @@ class Aggregate:
     """What the values of a key add up to. Events without a number, or in another currency, do not count."""
 
     kind: ClassVar[str] = "aggregate"
+    verbs: ClassVar[dict] = {f"{words} of": {"function": function} for function, words in SPOKEN.items()}
 
     event: EventName
     key: str
@@ -155,6 +156,7 @@ class Sequence:
     """Did something and then, within some days, another thing; or did the first and let the days pass without."""
 
     kind: ClassVar[str] = "sequence"
+    verbs: ClassVar[dict] = {"did this, then that": {"did": True}, "did this, but not that": {"did": False}}
     negative: ClassVar[bool] = False  # who did not do the first is in neither
 
     first: Step

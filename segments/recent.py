@@ -48,12 +48,16 @@ class Recent:
         self.key, self.now, self.only_fill = (workspace.pk, workspace.time_zone), now, only_fill
         self.as_of = now
 
+    def knows(self, condition: Hashable) -> bool:
+        """Whether the set of a condition need not be asked for."""
+        kept = None if self.only_fill else _kept.get((*self.key, condition))
+        return kept is not None and time.monotonic() <= kept.until
+
     def get(self, condition: Hashable, ask: Callable[[], BitMap]) -> BitMap:
         """Return the set of a condition, from memory or by asking."""
-        key, kept = (*self.key, condition), None
-        if not self.only_fill:
-            kept = _kept.get(key)
-        if kept is None or time.monotonic() > kept.until:
+        key = (*self.key, condition)
+        kept = _kept.get(key) if self.knows(condition) else None
+        if kept is None:
             until = time.monotonic() + FRESH
             kept = Kept(ask(), self.now, until)
             _make_room()

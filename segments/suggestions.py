@@ -1,11 +1,13 @@
 """What the builder offers: events with their volume, keys and attributes with their kind and sample values, learned
 from what came in."""
 
-from django.db.models import Q
+from datetime import datetime
+
+from django.db.models import OuterRef, Q, Subquery
 
 from eventsapp.incoming import normal_name
 from eventsapp.learned import LOOKED_AT, keys_of, learn
-from eventsapp.models import Contact, EventType, Workspace
+from eventsapp.models import Contact, Event, EventType, Workspace
 from eventsapp.volumes import recent
 from segments.conditions import CUSTOM, FIELDS
 
@@ -23,28 +25,34 @@ SAMPLES = {"role": [Contact.Role.USER, Contact.Role.LEAD]}
 
 
 def events(workspace: Workspace) -> list[dict]:
-    """Every event type that is not archived, the busiest of the last 30 days first: [{name, volume}]."""
+    """Every event type that is not archived, the busiest of the last 30 days first: [{name, volume, last}]. `last` is
+    the day on which it happened last, of the workspace's time zone, None when it never did."""
     volumes = recent(workspace)
-    types = EventType.objects.filter(Q(workspace=workspace) & Q(archived_at=None)).values_list("pk", "name")
-    found = [{"name": name, "volume": volumes.get(pk, 0)} for pk, name in types]
+    newest = Event.objects.filter(type=OuterRef("pk")).order_by("-created_at").values("created_at")[:1]
+    types = EventType.objects.filter(Q(workspace=workspace) & Q(archived_at=None)).annotate(last=Subquery(newest))
+    found = [
+        {
+            "name": name,
+            "volume": volumes.get(pk, 0),
+            "last": last and f"{datetime.fromtimestamp(last, workspace.zone):%F}",
+        }
+        for pk, name, last in types.values_list("pk", "name", "last")
+    ]
     return sorted(found, key=lambda event: (-event["volume"], event["name"]))
 
 
 def keys(workspace: Workspace, event: str) -> list[dict]:
-    """The metadata keys of an event: [{key, kind, samples}]."""
+    """The metadata keys of an event: [{key, kind, samples, seen}]."""
     type = EventType.objects.filter(workspace=workspace, name=normal_name(event)).first()
     return keys_of(type) if type else []
 
 
 def fields(workspace: Workspace) -> list[dict]:
-    """What can be asked of a person: [{field, label, kind, samples}]."""
+    """What can be asked of a person: [{field, label, kind, samples, seen}]."""
     newest = Contact.objects.filter(workspace=workspace).order_by("-pk").values_list("custom_attributes", flat=True)
     custom = learn(newest[:LOOKED_AT], "_at")
     own = [
-        {"field": field, "label": LABELS[field], "kind": column.kind, "samples": SAMPLES.get(field, [])}
+        {"field": field, "label": LABELS[field], "kind": column.kind, "samples": SAMPLES.get(field, []), "seen": []}
         for field, column in FIELDS.items()
     ]
-    return own + [
-        {"field": f"{CUSTOM}{row['key']}", "label": row["key"], "kind": row["kind"], "samples": row["samples"]}
-        for row in custom
-    ]
+    return own + [row | {"field": f"{CUSTOM}{row['key']}", "label": row["key"]} for row in custom]

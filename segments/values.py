@@ -6,10 +6,14 @@ A value of another kind reads as NULL, so that no positive test matches it.
 import json
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import reduce
+from operator import and_
 
-from django.db.models import BooleanField, CharField, F, FloatField, Func, Value
+from django.db.models import BooleanField, CharField, F, FloatField, Func, Q, Value
 from django.db.models.functions import Coalesce
-from django.db.models.lookups import Exact, GreaterThan, IsNull
+from django.db.models.lookups import Exact, GreaterThan, GreaterThanOrEqual, IsNull, LessThan
+
+from segments.days import Span
 
 
 class JsonRead(Func):
@@ -24,10 +28,12 @@ class JsonRead(Func):
     def as_sql(self, compiler, connection, **extra):
         document, key = self.source_expressions
         document_sql, document_params = compiler.compile(document)
-        template, label, value = self.postgresql, key.value, json.dumps(self.value)
+        template, label, value = self.postgresql, key.value, self.value
         if connection.vendor == "sqlite":
             # A quoted label takes any key: quotes and backslashes are refused on the way in.
-            template, label, value = self.sqlite, f'$."{key.value}"', self.value
+            template, label = self.sqlite, f'$."{key.value}"'
+        elif not isinstance(value, str):
+            value = json.dumps(value)
         given = {"document": document_params, "key": [label], "value": [value]}
         sql = template.format(document=document_sql, key="%s", value="%s")
         params = []
@@ -76,20 +82,28 @@ class JsonInner(JsonRead):
 
 
 class JsonTest(JsonRead):
-    """Whether a value under a key compares so (`=`, `>` …) to a number, or to a text, and is of that kind itself.
+    """Whether a value under a key compares so (`=`, `>` …) to a text, or to a number, and is of that kind itself;
+    `whole` asks for an integer.
 
-    PostgreSQL compares the two as jsonb: most values fail there, and only of the others it is asked what they are.
+    PostgreSQL compares first, a number as jsonb: most values fail there, and only the others are asked what they are.
     """
 
     output_field = BooleanField()
 
-    def __init__(self, document, key, op: str, value: float | str, **extra):
+    def __init__(self, document, key, op: str, value: float | str, *, whole: bool = False, **extra):
         super().__init__(document, key, **extra)
-        self.value = value
-        kind, kinds = ("string", "'text'") if isinstance(value, str) else ("number", "'integer', 'real'")
-        self.postgresql = (
-            f"(({{document}} -> {{key}}) {op} {{value}}::jsonb AND jsonb_typeof({{document}} -> {{key}}) = '{kind}')"
-        )
+        if isinstance(value, str):
+            self.value, kinds = value, "'text'"
+            self.postgresql = (
+                f"(({{document}} ->> {{key}}) {op} {{value}} AND jsonb_typeof({{document}} -> {{key}}) = 'string')"
+            )
+        else:
+            self.value, kinds = value, "'integer'" if whole else "'integer', 'real'"
+            self.postgresql = (
+                f"(({{document}} -> {{key}}) {op} {{value}}::jsonb"
+                " AND jsonb_typeof({document} -> {key}) = 'number'"
+                + (" AND strpos({document} ->> {key}, '.') = 0)" if whole else ")")
+            )
         self.sqlite = (
             f"(json_type({{document}}, {{key}}) IN ({kinds}) AND json_extract({{document}}, {{key}}) {op} {{value}})"
         )
@@ -113,6 +127,16 @@ class IsOneOf(Func):
         return f"{sql} = ANY(%s)", [*params, self.ids]
 
 
+def within(seconds, span: Span):
+    """Return the test that an expression of Unix seconds lies in `span`."""
+    return _within(span, lambda op, limit: {">=": GreaterThanOrEqual, "<": LessThan}[op](seconds, limit))
+
+
+def _within(span, compared):
+    limits = [(">=", span.low), ("<", span.high)]
+    return reduce(and_, (Q(compared(op, limit)) for op, limit in limits if limit is not None), Q())
+
+
 def _is_there(text):
     """Neither NULL nor empty."""
     return GreaterThan(Coalesce(text, Value("")), Value(""))
@@ -128,7 +152,10 @@ class Column:
     def text(self):
         return F(self.field)
 
-    seconds = boolean = text
+    boolean = text
+
+    def within(self, span: Span):
+        return within(F(self.field), span)
 
     def equals(self, text: str):
         return Exact(F(self.field), text)
@@ -159,8 +186,8 @@ class InJson:
     def number(self):
         return JsonNumber(self._terms(), self.key)
 
-    def seconds(self):
-        return JsonInteger(self._terms(), self.key)
+    def within(self, span: Span):
+        return _within(span, lambda op, limit: JsonTest(self._terms(), self.key, op, limit, whole=True))
 
     def boolean(self):
         return JsonBoolean(self._terms(), self.key)

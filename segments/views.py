@@ -1,29 +1,39 @@
 """The people page with its builder, and the saved segments."""
 
+import json
+
 from django.conf import settings
 from django.contrib import messages as notices
 from django.db import transaction
-from django.db.models import Max
-from django.http import HttpResponse, JsonResponse
+from django.db.models import F, Max
+from django.http import HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import reverse
 from django.utils.html import format_html
 from django.utils.http import urlencode
 from django.views.decorators.http import require_POST
-from django_htmx.http import trigger_client_event
+from django_htmx.http import push_url, replace_url, reswap
 
 from eventsapp.filters import PeopleFilter
-from eventsapp.models import Contact, EventSummary, EventType
+from eventsapp.models import Contact, Event, EventSummary, EventType
 from eventsapp.pages import staff_page
-from segments import suggestions, urlstate
+from eventsapp.volumes import daily_of
+from segments import urlstate
+from segments.builder import Builder, all_kept, draft_of
 from segments.conditions import CUSTOM, Attribute
 from segments.definition import Definition, Invalid, parse
+from segments.drafts import act, read_form
 from segments.engine import TooSlow, answer, one_moment
 from segments.forms import SegmentForm
+from segments.hints import hints, widening
 from segments.models import Segment
 from segments.recent import Recent
+from segments.sentences import Writer
+from segments.values import IsOneOf
 
 PAGE = 50
+FIRST_LOOK = 1  # seconds that the opening of a page waits for a count; the page itself waits for it then
+NEWEST = 5_000  # people of whom a slow question is answered while it is asked of all
 EVERYONE = {"version": 1, "match": "all", "conditions": []}
 
 
@@ -44,36 +54,89 @@ def segment(request, workspace, pk):
 
 
 def _builder(request, workspace, saved: Segment, form: SegmentForm | None = None):
-    """The page, or for htmx its results alone. What cannot be asked is told row by row, and the old table stays."""
+    """The page, or for htmx its results alone. What is wrong is told row by row, and the old table stays."""
     words = request.GET.get("search", "").strip()
     if words:
         return _found_by_words(request, workspace, words)
     data, unread = _asked(request, saved)
-    # Not request.path: a form that could not be saved is shown where it was posted to.
-    here = saved.get_absolute_url() if saved.pk else reverse("people", args=[workspace.app_id])
+    here = _address(saved)
+    writer = Writer(workspace)
     context, faults = {}, []
     try:
         context = _results(request, workspace, data, here)
-    except (Invalid, TooSlow) as error:
-        faults = [{"path": fault.field, "message": fault.message} for fault in error.faults]
         if request.htmx:
-            return trigger_client_event(HttpResponse(status=204), "definition-faults", {"faults": faults})
-    if request.htmx:
-        return render(request, "segments/_results.html", context)
-    context |= {
+            return render(request, "segments/_results.html", context)
+        draft = draft_of(writer, context["definition_object"].as_json())
+    except (Invalid, TooSlow) as error:
+        if request.htmx:
+            return HttpResponse(status=204)
+        faults, draft = error.faults, all_kept(data)
+    context |= _page(writer, saved, Builder(writer, draft), context, faults) | {"unread": unread}
+    context["form"] = form or SegmentForm(instance=saved)
+    return render(request, "segments/people.html", context, status=422 if form else 200)
+
+
+def _address(saved: Segment) -> str:
+    # Not request.path: a form that could not be saved is shown where it was posted to.
+    return saved.get_absolute_url() if saved.pk else reverse("people", args=[saved.workspace.app_id])
+
+
+def _page(writer: Writer, saved: Segment, builder: Builder, context: dict, faults) -> dict:
+    """What the page shows around its results."""
+    builder.tell(context.get("told", {}))
+    definition = context["definition_object"].as_json() if context else builder.definition
+    return {
         "segment": saved,
-        "definition": data,
-        "saved_definition": saved.definition,
-        "faults": faults,
-        "sentences": [str(condition) for condition in context["definition_object"].conditions] if context else [],
-        "here": here,
-        "unread": unread,
-        "form": form or SegmentForm(instance=saved),
-        "event_names": suggestions.events(workspace),
-        "fields": suggestions.fields(workspace),
+        "builder": builder,
+        "loose_faults": builder.blame(faults),
+        "is_changed": bool(saved.pk) and definition != saved.definition,
+        "to_save": json.dumps(builder.definition),
+        "here": _address(saved),
+        "event_names": writer.offered_events(),
+        "fields": writer.offered_fields(),
         "base_url": settings.BASE_URL,
     }
-    return render(request, "segments/people.html", context, status=422 if form else 200)
+
+
+@require_POST
+@staff_page()
+def people_build(request, workspace):
+    """What the fields of the builder ask for now, and whatever of the page depends on that. The rows are drawn anew
+    only if more than a text in them is another: nobody's typing is disturbed."""
+    saved = _saved_in(workspace, request.POST.get("segment"))
+    draft = read_form(request.POST.items())
+    focus = act(draft, request.POST.get("act", ""))
+    writer = Writer(workspace)
+    builder = Builder(writer, draft, focus)
+    context, faults = {}, []
+    try:
+        context = _results(request, workspace, builder.definition, _address(saved))
+    except (Invalid, TooSlow) as error:
+        faults = error.faults
+    context |= _page(writer, saved, builder, context, faults)
+    if not request.htmx:
+        return render(request, "segments/people.html", context | {"form": SegmentForm(instance=saved)})
+    redraw = builder.shape != request.POST.get("shape")
+    response = render(request, "segments/_built.html", context | {"redraw": redraw})
+    if faults:
+        return reswap(response, "none")
+    return _moved(request, response, context, redraw)
+
+
+def _saved_in(workspace, pk: str | None) -> Segment:
+    """The segment that the builder's form was opened with, or a new one."""
+    if pk and pk.isdecimal():
+        return get_object_or_404(workspace.segments.active().select_related("workspace"), pk=int(pk[:9]))
+    return Segment(workspace=workspace, definition=EVERYONE)
+
+
+def _moved(request, response, context, is_step: bool):
+    """The address is the state. A step can be undone by Back; what is typed replaces itself."""
+    as_saved = not context["is_changed"] if context["segment"].pk else context["definition_object"].is_empty
+    address = context["here"] + ("" if as_saved else f"?q={context['q']}")
+    if address == request.htmx.current_url_abs_path:
+        return response
+    return push_url(response, address) if is_step else replace_url(response, address)
 
 
 def _asked(request, saved: Segment) -> tuple[object, bool]:
@@ -90,20 +153,50 @@ def _asked(request, saved: Segment) -> tuple[object, bool]:
 
 
 def _results(request, workspace, data, here: str) -> dict:
-    """Ask, and return what the results show, all of one moment. Raises Invalid."""
+    """Ask, and return what the results show, all of one moment. A question that takes long is answered for the newest
+    people alone. Raises Invalid."""
+    stopped = None
+    if "quick" not in request.POST:
+        try:
+            with one_moment(None if request.htmx else min(FIRST_LOOK, settings.QUESTION_SECONDS)) as now:
+                # Who opens the page sees this moment; whoever edits a row of it waits for that row.
+                recent = Recent(workspace, now, only_fill=not request.htmx)
+                return _answered(request, workspace, data, here, now, recent=recent)
+        except TooSlow as error:
+            stopped = error if request.htmx else None
+    newest = Contact.objects.filter(workspace=workspace).people().order_by("-pk").values_list("pk", flat=True)
     with one_moment() as now:
-        definition = parse(workspace, data)
-        # Who opens the page sees this moment; whoever edits a row of it waits for that row.
-        result = answer(definition, now, recent=Recent(workspace, now, only_fill=not request.htmx))
-        ids = result.page(before=_place(request, "before"), after=_place(request, "after"), size=PAGE)
-        return {
-            "result": result,
-            "definition_object": definition,
-            "people": _people(workspace, ids, definition),
-            "custom_columns": _custom_columns(definition),
-            "older": _link(request, here, before=ids[-1]) if ids and ids[-1] > result.ids.min() else None,
-            "newer": _link(request, here, after=ids[0]) if ids and ids[0] < result.ids.max() else None,
-        }
+        context = _answered(request, workspace, data, here, now, among=newest[:NEWEST])
+    return context | {"partial": True, "stopped": stopped}
+
+
+def _answered(request, workspace, data, here, now, **how) -> dict:
+    definition = parse(workspace, data)
+    result = answer(definition, now, **how)
+    q = "" if definition.is_empty else urlstate.encode(definition.as_json())
+    ids = result.page(before=_place(request, "before"), after=_place(request, "after"), size=PAGE)
+    return {
+        "result": result,
+        "definition_object": definition,
+        "told": _told(definition, result),
+        "widening": widening(definition, result),
+        "q": q,
+        "people": _people(workspace, ids, definition),
+        "custom_columns": _custom_columns(definition),
+        "older": _link(here, q, before=ids[-1]) if ids and ids[-1] > result.ids.min() else None,
+        "newer": _link(here, q, after=ids[0]) if ids and ids[0] < result.ids.max() else None,
+    }
+
+
+def _told(definition: Definition, result) -> dict[str, dict]:
+    """What the builder shows beside each row, by its path: how many match it alone, its words, and a hint."""
+    rows = {path: {"words": str(condition)} for path, condition in definition.root.rows()}
+    if len(rows) > 1:
+        for path, row in rows.items():
+            row["count"] = result.row_counts[path]
+    for hint in hints(definition):
+        rows[hint.path]["hint"] = hint
+    return rows
 
 
 def _place(request, name) -> int | None:
@@ -111,10 +204,8 @@ def _place(request, name) -> int | None:
     return int(text) if text.isdecimal() and len(text) <= 10 and int(text) < 2**31 else None
 
 
-def _link(request, here, **place) -> str:
-    kept = {"q": request.GET["q"]} if request.GET.get("q") else {}
-    page = "" if request.path == here else here
-    return f"{page}?{urlencode(kept | place)}"
+def _link(here: str, q: str, **place) -> str:
+    return f"{here}?{urlencode(({'q': q} if q else {}) | place)}"
 
 
 def _custom_columns(definition: Definition) -> list[str]:
@@ -159,9 +250,23 @@ def _found_by_words(request, workspace, words):
 
 
 @staff_page()
-def people_keys(request, workspace):
-    """The metadata keys of `?event=`, for the typeahead."""
-    return JsonResponse({"keys": suggestions.keys(workspace, request.GET.get("event", ""))})
+def people_activity(request, workspace):
+    """A sparkline of what those who match `?q=` did in the last 30 days, of what it asks about."""
+    data, _ = _asked(request, Segment(workspace=workspace, definition=EVERYONE))
+    try:
+        with one_moment() as now:
+            definition = parse(workspace, data)
+            result = answer(definition, now, recent=Recent(workspace, now, only_fill=False))
+            types = EventType.objects.filter(workspace=workspace)
+            if result.events_named:
+                types = types.filter(name__in=result.events_named)
+            events = Event.objects.filter(IsOneOf(F("type_id"), types.values_list("pk", flat=True)))
+            if result.count < result.everyone:
+                events = events.filter(IsOneOf(F("contact_id"), result.ids))
+            bars = daily_of(events, workspace.zone)
+    except (Invalid, TooSlow):
+        return HttpResponse("")
+    return render(request, "segments/_activity.html", {"bars": bars, "events": sum(bar.count for bar in bars)})
 
 
 # Saved ---------------------------------------------------------------------------------------------------------------

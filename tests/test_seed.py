@@ -61,7 +61,6 @@ def test_a_rule_waits_for_the_event_whatever_way_its_name_is_written(editor, sho
     fields = {
         "name": "Thanks",
         "event": name,
-        "where": "[]",
         "frequency": "every_time",
         "subject": "Thanks",
         "body": "<p>Hi</p>",
@@ -134,7 +133,6 @@ def test_each_kind_reads_so_in_a_message_too(editor, shop, api, worker, mailoutb
     fields = {
         "name": "Thanks",
         "event": "completed-order",
-        "where": "[]",
         "frequency": "every_time",
         "subject": "Thanks",
         "body": body,

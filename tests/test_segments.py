@@ -386,12 +386,12 @@ def plans_of(workspace, condition) -> list[str]:
 def test_a_condition_reads_what_it_must_and_never_what_is_not_there(town, condition, expected):
     reads_events = {"where", "within", "key", "first"} & condition.keys()
     for plan in plans_of(town, condition):
-        assert "eventsapp_" in plan
+        assert "eventsapp_" in plan or "One-Time Filter: false" in plan
         # PostgreSQL's words; SQLite's for the same are a "correlated" subquery.
         assert "Anti" not in plan
         assert "CORRELATED" not in plan
         if not reads_events:
-            assert not re.search(r"eventsapp_event\b", plan)
+            assert not re.search(r"eventsapp_event(_\d+)?\b", plan)
 
 
 def test_how_many_statements_a_question_needs_does_not_depend_on_the_number_of_people(town, person, does):

@@ -192,6 +192,8 @@ AXES_LOCKOUT_TEMPLATE = "registration/locked.html"
 
 # Seconds after which a question about people is stopped.
 QUESTION_SECONDS = env.float("QUESTION_SECONDS", default=20)
+# How many conditions of one question PostgreSQL answers at a time, each on a connection of its own.
+QUESTION_CONNECTIONS = env.int("QUESTION_CONNECTIONS", default=2)
 
 # Transport ---------------------------------------------------------------------------------------------------------
 

@@ -1,5 +1,5 @@
 // Small behaviours of every page, bound by data attributes, so that parts swapped in by htmx have them too.
-import { attachCombo } from "./combo.js";
+import "./combo.js";
 
 document.addEventListener("click", async (event) => {
   const pressed = event.target.closest("[data-copy], [data-copy-link], [data-open], [data-close]");
@@ -45,8 +45,3 @@ for (const failure of ["htmx:sendError", "htmx:responseError"]) {
 document.addEventListener("htmx:afterRequest", ({ detail }) => detail.successful && failed.remove());
 
 for (const dialog of document.querySelectorAll("dialog[data-open-now]")) dialog.showModal();
-
-for (const input of document.querySelectorAll("input[data-combo]")) {
-  const events = JSON.parse(document.getElementById(input.dataset.combo).textContent);
-  attachCombo(input, () => events.map(({ name, volume }) => ({ value: name, note: volume?.toLocaleString("en") })));
-}

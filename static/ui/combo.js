@@ -1,91 +1,74 @@
-// A text field with suggestions: the ARIA combobox pattern with a listbox popup. Any text may be kept.
-let made = 0;
+// Text fields with suggestions: the ARIA combobox pattern with a listbox popup, drawn by forms/_combo.html. Any text may
+// be kept. Picking sets the value and fires "input" and "change".
+const comboOf = ({ target }) => (target.role === "combobox" ? target : null);
+const listOf = (input) => input.nextElementSibling;
+const marked = (input) => listOf(input).querySelector("[aria-selected=true]");
 
-// `options()` returns [{value, note}], now or as a promise. Picking sets the value and fires "input" and "change".
-export function attachCombo(input, options) {
-  const box = document.createElement("span");
-  const list = document.createElement("ul");
-  box.className = "combo";
-  list.className = "options";
-  list.id = `options-${++made}`;
-  list.role = "listbox";
-  list.hidden = true;
-  list.setAttribute("aria-label", "Suggestions");
-  input.replaceWith(box);
-  box.append(input, list);
-  input.role = "combobox";
-  input.autocomplete = "off";
-  input.setAttribute("aria-autocomplete", "list");
-  input.setAttribute("aria-expanded", "false");
-  input.setAttribute("aria-controls", list.id);
-  let at = -1;
-
-  const close = () => {
-    list.hidden = true;
-    at = -1;
-    input.setAttribute("aria-expanded", "false");
-    input.removeAttribute("aria-activedescendant");
-  };
-
-  const open = async (all = false) => {
-    const words = all ? "" : input.value.trim().toLowerCase();
-    const found = (await options()).filter(({ value }) => value.toLowerCase().includes(words)).slice(0, 50);
-    if (document.activeElement !== input) return;
-    list.replaceChildren(
-      ...found.map(({ value, note }, place) => {
-        const item = document.createElement("li");
-        item.role = "option";
-        item.id = `${list.id}-${place}`;
-        item.dataset.value = value;
-        item.setAttribute("aria-selected", "false");
-        item.append(value);
-        if (note) item.append(Object.assign(document.createElement("small"), { textContent: note }));
-        return item;
-      }),
-    );
-    if (!found.length || (found.length === 1 && found[0].value === input.value)) return close();
-    at = -1;
-    list.hidden = false;
-    input.setAttribute("aria-expanded", "true");
-  };
-
-  const mark = (place) => {
-    const items = list.children;
-    items[at]?.setAttribute("aria-selected", "false");
-    at = (place + items.length) % items.length;
-    items[at].setAttribute("aria-selected", "true");
-    items[at].scrollIntoView({ block: "nearest" });
-    input.setAttribute("aria-activedescendant", items[at].id);
-  };
-
-  const pick = (item) => {
-    input.value = item.dataset.value;
-    close();
-    input.dispatchEvent(new Event("input", { bubbles: true }));
-    input.dispatchEvent(new Event("change", { bubbles: true }));
-  };
-
-  input.addEventListener("focus", () => open(true));
-  input.addEventListener("click", () => list.hidden && open(true));
-  input.addEventListener("input", (event) => event.isTrusted && open());
-  input.addEventListener("blur", close);
-  input.addEventListener("keydown", async (event) => {
-    if (event.key === "ArrowDown" || event.key === "ArrowUp") {
-      event.preventDefault();
-      if (list.hidden) await open(true);
-      if (!list.hidden) mark(event.key === "ArrowDown" ? at + 1 : at < 0 ? -1 : at - 1);
-    } else if (event.key === "Enter" && !list.hidden && at >= 0) {
-      event.preventDefault();
-      pick(list.children[at]);
-    } else if (event.key === "Escape" && !list.hidden) {
-      event.stopPropagation();
-      close();
-    }
-  });
-  // mousedown comes before blur: the field keeps the focus.
-  list.addEventListener("mousedown", (event) => {
-    event.preventDefault();
-    const item = event.target.closest("li");
-    if (item) pick(item);
-  });
+function offers({ dataset: { listed, offered } }) {
+  return JSON.parse(listed ? document.getElementById(listed).textContent : offered || "[]");
 }
+
+function close(input) {
+  listOf(input).hidden = true;
+  input.ariaExpanded = "false";
+  input.removeAttribute("aria-activedescendant");
+}
+
+function mark(input, item) {
+  marked(input)?.setAttribute("aria-selected", "false");
+  item.setAttribute("aria-selected", "true");
+  item.scrollIntoView({ block: "nearest" });
+  input.setAttribute("aria-activedescendant", item.id);
+}
+
+// All suggestions, or those for what is typed. Of names, the best one is marked: Enter takes it.
+function open(input, words = "") {
+  const begins = ({ value }) => value.toLowerCase().startsWith(words);
+  const found = offers(input).filter(({ value }) => value.toLowerCase().includes(words)).sort((a, b) => begins(b) - begins(a)).slice(0, 50);
+  const list = listOf(input);
+  close(input);
+  list.replaceChildren(...found.map(({ value, note = "" }, place) => {
+    const item = Object.assign(document.createElement("li"), { role: "option", id: `${list.id}-${place}`, ariaSelected: "false" });
+    item.append(value, Object.assign(document.createElement("small"), { textContent: note }));
+    return item;
+  }));
+  if (!found.length || (found.length === 1 && found[0].value === input.value)) return;
+  list.hidden = false;
+  input.ariaExpanded = "true";
+  if (words && "name" in input.dataset) mark(input, list.firstChild);
+}
+
+function pick(input, item) {
+  input.value = item.firstChild.data;
+  close(input);
+  for (const type of ["input", "change"]) input.dispatchEvent(new Event(type, { bubbles: true }));
+}
+
+document.addEventListener("focusin", (event) => comboOf(event) && open(event.target));
+document.addEventListener("focusout", (event) => comboOf(event) && close(event.target));
+document.addEventListener("input", (event) => comboOf(event) && event.isTrusted && open(event.target, event.target.value.trim().toLowerCase()));
+document.addEventListener("mousedown", (event) => {
+  const item = event.target.closest(".options li");
+  const input = item?.parentNode.previousElementSibling ?? comboOf(event);
+  if (!input) return;
+  // It comes before blur: the field keeps the focus.
+  if (item) event.preventDefault();
+  if (item) pick(input, item);
+  else if (input === document.activeElement && listOf(input).hidden) open(input);
+});
+
+document.addEventListener("keydown", (event) => {
+  const input = comboOf(event);
+  if (!input) return;
+  const { key } = event;
+  const list = listOf(input);
+  const at = marked(input);
+  if (key === "ArrowDown" || key === "ArrowUp") {
+    event.preventDefault();
+    if (list.hidden) open(input);
+    if (!list.hidden) mark(input, key === "ArrowDown" ? at?.nextSibling ?? list.firstChild : at?.previousSibling ?? list.lastChild);
+  } else if (key === "Enter" && at && !list.hidden) {
+    event.preventDefault();
+    pick(input, at);
+  } else if (key === "Escape" && !list.hidden) close(input);
+});

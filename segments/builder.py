@@ -1,0 +1,195 @@
+"""The builder as its template draws it: groups of rows, each a sentence, and the definition that they make."""
+
+import hashlib
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from functools import cached_property
+
+from eventsapp.errors import Fault
+from segments.definition import VERSION
+from segments.sentences import Sentence, Writer
+
+DRAWN = 2  # levels of groups that can be edited here; deeper ones are told and kept
+
+
+@dataclass
+class Row:
+    """One condition, or a group of them. `place` is its path in the form, such as `conditions.0.conditions.1`."""
+
+    place: str
+    draft: dict
+    sentence: Sentence | None = None
+    group: "Rows | None" = None
+    asked: str | None = None
+    about: dict = field(default_factory=dict)
+
+    @property
+    def id(self) -> str:
+        return self.place.replace(".", "-")
+
+    @property
+    def is_inner(self) -> bool:
+        return self.place.count("conditions") > 1
+
+    @property
+    def kept(self) -> str:
+        """The JSON of what this page cannot say."""
+        return json.dumps(self.draft["kept"])
+
+    @property
+    def is_unfinished(self) -> bool:
+        return self.sentence is not None and self.sentence.condition is None
+
+    def condition(self) -> dict | None:
+        """Its JSON; None while it is not finished, or a group of nothing."""
+        if self.group:
+            inner = self.group.finished()
+            return {"match": self.group.match, "conditions": inner} if inner else None
+        return self.sentence.condition if self.sentence else self.draft["kept"]
+
+
+@dataclass
+class Rows:
+    """A group: its rows, and whether all or any of them must hold."""
+
+    place: str
+    match: str
+    rows: list[Row]
+    depth: int
+
+    @property
+    def id(self) -> str:
+        return self.place.replace(".", "-")
+
+    @property
+    def prefix(self) -> str:
+        return f"{self.place}." if self.place else ""
+
+    def finished(self, path: str = "") -> list[dict]:
+        """The JSON of the rows that are finished; each notes under which path it is asked."""
+        found = []
+        for row in self.rows:
+            here = f"{path}conditions[{len(found)}]"
+            if row.group:
+                row.group.finished(f"{here}.")
+            condition = row.condition()
+            row.asked = here if condition else None
+            if condition:
+                found.append(condition)
+        return found
+
+    def all(self) -> Iterator[Row]:
+        for row in self.rows:
+            yield row
+            if row.group:
+                yield from row.group.all()
+
+
+class Builder:
+    """The rows of a draft, in which `focus` (a path that `drafts.act` returned) is gone on with; `definition` is the
+    JSON of all that is finished."""
+
+    def __init__(self, writer: Writer, draft: dict, focus: str | None = None):
+        self.writer = writer
+        self.root = self._rows(draft, "", 1)
+        self.definition = {"version": VERSION, "match": self.root.match, "conditions": self.root.finished()}
+        if focus is not None:
+            self._focus(focus)
+
+    def _rows(self, group: dict, place: str, depth: int) -> Rows:
+        prefix = f"{place}." if place else ""
+        rows = [self._row(row, f"{prefix}conditions.{n}", depth) for n, row in enumerate(group.get("conditions", ()))]
+        return Rows(place, group.get("match") or "all", rows, depth)
+
+    def _row(self, draft: dict, place: str, depth: int) -> Row:
+        if "kept" in draft:
+            return Row(place, draft)
+        if "conditions" in draft and depth < DRAWN:
+            return Row(place, draft, group=self._rows(draft, place, depth + 1))
+        sentence = self.writer.sentence(draft, place) if "conditions" not in draft else None
+        return Row(place, draft, sentence) if sentence else Row(place, {"kept": draft})
+
+    def _focus(self, focus: str):
+        controls = [control for row in self.root.all() if row.sentence for control in row.sentence.controls()]
+        here = [control for control in controls if f"{control.row}.{control.path}.".startswith(f"{focus}.")]
+        fields = [control for control in here if control.options is None]
+        for control in (fields or here)[:1]:
+            control.is_focused = True
+
+    @property
+    def is_finished(self) -> bool:
+        """Whether it may be saved as it is."""
+        return bool(self.definition["conditions"]) and not any(row.is_unfinished for row in self.root.all())
+
+    @cached_property
+    def shape(self) -> str:
+        """Changes with whatever is not only text typed into a field: then the rows are drawn anew."""
+        return _digest(_shape_of(self.root))
+
+    def tell(self, about: dict[str, dict]):
+        """Note what the answer says of each row, by the path under which it was asked: count, words, hint."""
+        for row in self.root.all():
+            row.about = about.get(row.asked, {})
+
+    def blame(self, faults: list[Fault]) -> list[str]:
+        """Note the sentence of each fault at the row that has it; return those of no row."""
+        loose = []
+        for fault in faults:
+            rows = [row for row in self.root.all() if row.asked and fault.field.startswith(row.asked)]
+            if rows:
+                rows[-1].about.setdefault("faults", []).append(fault.message)
+            else:
+                loose.append(fault.message)
+        return loose
+
+
+def _shape_of(rows: Rows) -> list:
+    return [
+        rows.match,
+        [_shape_of(row.group) if row.group else _shape_of_sentence(row.sentence) for row in rows.rows],
+    ]
+
+
+def _shape_of_sentence(sentence: Sentence | None):
+    return sentence and [
+        (control.name, control.text if control.options or control.is_name else None) for control in sentence.controls()
+    ]
+
+
+def _digest(shape) -> str:
+    return hashlib.sha256(json.dumps(shape).encode()).hexdigest()[:16]
+
+
+class Tests:
+    """The metadata conditions of one event, for a form that asks for nothing else."""
+
+    def __init__(self, writer: Writer, tests: list[dict], event: str):
+        self.wheres = writer.wheres("where", tests, event)
+        self.keys = writer.keys(event)
+
+    @property
+    def shape(self) -> str:
+        return _digest([[key["key"] for key in self.keys], _shape_of_sentence(Sentence([], [self.wheres]))])
+
+
+def draft_of(writer: Writer, definition: dict) -> dict:
+    """Return a definition's canonical JSON as a draft: what no sentence can say is kept."""
+    return _draft_of_group(writer, definition, 1)
+
+
+def _draft_of_group(writer: Writer, group: dict, depth: int) -> dict:
+    rows = [_draft_of_row(writer, row, depth) for row in group["conditions"]]
+    return {"match": group["match"], "conditions": rows}
+
+
+def _draft_of_row(writer: Writer, row: dict, depth: int) -> dict:
+    if "conditions" in row:
+        return _draft_of_group(writer, row, depth + 1) if depth < DRAWN else {"kept": row}
+    sentence = writer.sentence(row)
+    return row if sentence and sentence.condition == row else {"kept": row}
+
+
+def all_kept(definition: dict) -> dict:
+    """Return as a draft a definition's JSON that cannot be asked: none of it is lost, and each row can be removed."""
+    return {"match": "all", "conditions": [{"kept": row} for row in definition["conditions"]]}

@@ -1,0 +1,86 @@
+"""What only PostgreSQL does: it answers the conditions of a question side by side, on connections that see the same."""
+
+import threading
+
+import psycopg
+import pytest
+from django.db import DataError, connection
+
+from eventsapp.models import Contact
+from segments.engine import one_moment
+from segments.postgresql import sets_of_ids
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+WHO_ANSWERS = ("SELECT pg_backend_pid() FROM pg_sleep(%s)", (0.3,))
+EVERYBODY = ("SELECT id FROM eventsapp_contact", ())
+
+
+def elsewhere(act):
+    """Do it on another connection, and wait until it is done."""
+
+    def run():
+        act()
+        connection.close()
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    thread.join()
+
+
+@pytest.mark.parametrize("connections", [1, 2, 3])
+def test_a_question_takes_as_many_connections_as_it_may(settings, connections):
+    settings.QUESTION_CONNECTIONS = connections
+    with one_moment():
+        answered = sets_of_ids([WHO_ANSWERS] * 4)
+    assert len(set.union(*map(set, answered))) == connections
+
+
+def test_outside_a_moment_one_connection_answers_all():
+    assert len(set.union(*map(set, sets_of_ids([WHO_ANSWERS] * 3)))) == 1
+
+
+def test_all_connections_see_the_moment_at_which_the_question_began(shop, person):
+    before = {person("ada").pk, person("cem").pk}
+    with one_moment():
+        assert set(*sets_of_ids([EVERYBODY])) == before
+        elsewhere(lambda: Contact.objects.create(workspace=shop, external_id="late"))
+        answered = sets_of_ids([EVERYBODY, WHO_ANSWERS, EVERYBODY, None, EVERYBODY])
+        assert [set(answered[place]) for place in (0, 2, 3, 4)] == [before, before, set(), before]
+    assert len(*sets_of_ids([EVERYBODY])) == 3
+
+
+def test_whichever_connection_fails_the_question_fails():
+    wrong = ("SELECT 1 / (SELECT 0)", ())
+    for selects in ([wrong, WHO_ANSWERS], [WHO_ANSWERS, wrong], [WHO_ANSWERS, WHO_ANSWERS, wrong, EVERYBODY]):
+        with pytest.raises(DataError), one_moment():
+            sets_of_ids(selects)
+    with one_moment():
+        assert not any(sets_of_ids([EVERYBODY, None]))
+
+
+def test_where_no_connection_is_to_spare_a_question_is_answered_by_its_own():
+    with one_moment():
+        _let_in(False)
+        try:
+            assert len(set.union(*map(set, sets_of_ids([WHO_ANSWERS] * 2)))) == 1
+        finally:
+            _let_in(True)
+
+
+def _let_in(allowed: bool):
+    """Whether the server takes further connections to this database."""
+    settings = connection.get_connection_params()
+    address = {key: settings[key] for key in ("host", "port", "user", "password") if settings.get(key)}
+    with psycopg.connect(**address, dbname="postgres", autocommit=True) as server:
+        server.execute(f'ALTER DATABASE "{settings["dbname"]}" ALLOW_CONNECTIONS {allowed}')
+
+
+def test_events_of_a_type_lie_together(shop, person, does):
+    for who in (person("ada"), person("cem")):
+        does(who, "opened-app")
+        does(who, "placed-order")
+    for table in ("eventsapp_event", "eventsapp_eventsummary"):
+        with connection.cursor() as cursor:
+            cursor.execute(f"SELECT type_id, count(DISTINCT tableoid) FROM {table} GROUP BY 1")
+            assert [places for _, places in cursor.fetchall()] == [1, 1]
