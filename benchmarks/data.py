@@ -103,7 +103,7 @@ def _bare(cursor, table: str):
     for name, definition in constraints:
         cursor.execute(f"ALTER TABLE {table} ADD CONSTRAINT {name} {definition}")
     for _, definition in indexes:
-        cursor.execute(definition)
+        cursor.execute(definition.replace(" ON ONLY ", " ON "))  # of all partitions
 
 
 def _fill_sqlite(workspace, people, events):

@@ -250,9 +250,13 @@ def _edits(report, installation, now):
     before = SEVERAL[0].definition
     first, *others = before["conditions"]
     with _asker(installation) as ask:
-        for _ in range(2):  # the first run fills the buffers
+        for least in (4, 4 + RUNS):  # the first round fills the buffers; no row is asked twice, its set would be kept
             runs = [
-                ask(before, now, edited=before | {"conditions": [first | {"count": times("gte", 4 + place)}, *others]})
+                ask(
+                    before,
+                    now,
+                    edited=before | {"conditions": [first | {"count": times("gte", least + place)}, *others]},
+                )
                 for place in range(RUNS)
             ]
     own = median(run["own"] for run in runs)
