@@ -66,10 +66,9 @@ def test_a_rule_waits_for_the_event_whatever_way_its_name_is_written(editor, sho
         "body": "<p>Hi</p>",
     }
     editor.post(reverse("new_message", args=[shop.app_id]), fields | {"action": "live"})
+    now = int(time.time())
     for number, sent in enumerate(NAMES):
-        api.post(
-            "/events", event(number, event_name=sent, email="ada@example.org", created_at=int(time.time()) - number)
-        )
+        api.post("/events", event(number, event_name=sent, email="ada@example.org", created_at=now - number))
     worker()
     assert len(mailoutbox) == 3
 
