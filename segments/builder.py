@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 
 from eventsapp.errors import Fault
-from segments.definition import VERSION
+from segments.definition import VERSION, Invalid, parse
 from segments.sentences import Sentence, Writer
 
 DRAWN = 2  # levels of groups that can be edited here; deeper ones are told and kept
@@ -41,10 +41,10 @@ class Row:
     def is_unfinished(self) -> bool:
         return self.sentence is not None and self.sentence.condition is None
 
-    def condition(self) -> dict | None:
-        """Its JSON; None while it is not finished, or a group of nothing."""
+    def condition(self, asked: str) -> dict | None:
+        """Its JSON, to be asked under the path `asked`; None while it is not finished, or a group of nothing."""
         if self.group:
-            inner = self.group.finished()
+            inner = self.group.finished(f"{asked}.")
             return {"match": self.group.match, "conditions": inner} if inner else None
         return self.sentence.condition if self.sentence else self.draft["kept"]
 
@@ -67,13 +67,11 @@ class Rows:
         return f"{self.place}." if self.place else ""
 
     def finished(self, path: str = "") -> list[dict]:
-        """The JSON of the rows that are finished; each notes under which path it is asked."""
+        """The JSON of the rows that are finished; each notes under which path, after that of the group, it is asked."""
         found = []
         for row in self.rows:
             here = f"{path}conditions[{len(found)}]"
-            if row.group:
-                row.group.finished(f"{here}.")
-            condition = row.condition()
+            condition = row.condition(here)
             row.asked = here if condition else None
             if condition:
                 found.append(condition)
@@ -190,6 +188,22 @@ def _draft_of_row(writer: Writer, row: dict, depth: int) -> dict:
     return row if sentence and sentence.condition == row else {"kept": row}
 
 
-def all_kept(definition: dict) -> dict:
-    """Return as a draft a definition's JSON that cannot be asked: none of it is lost, and each row can be removed."""
-    return {"match": "all", "conditions": [{"kept": row} for row in definition["conditions"]]}
+def draft_of_refused(writer: Writer, definition: dict) -> dict:
+    """Return as a draft a definition's JSON that cannot be asked: whichever rows can be are drawn, the others are kept,
+    and can be removed."""
+    return _draft_of_refused_group(writer, definition, 1)
+
+
+def _draft_of_refused_group(writer: Writer, group: dict, depth: int) -> dict:
+    match = "any" if group.get("match") == "any" else "all"
+    return {"match": match, "conditions": [_draft_of_refused_row(writer, row, depth) for row in group["conditions"]]}
+
+
+def _draft_of_refused_row(writer: Writer, row, depth: int) -> dict:
+    try:
+        asked = parse(writer.workspace, {"conditions": [row]}).as_json()["conditions"]
+    except Invalid:
+        if depth < DRAWN and isinstance(row, dict) and row.get("conditions") and isinstance(row["conditions"], list):
+            return _draft_of_refused_group(writer, row, depth + 1)
+        return {"kept": row}
+    return _draft_of_row(writer, asked[0], depth)

@@ -184,7 +184,7 @@ def _phrase(label: str, path: str, phrases: Phrases, chosen: str, gaps: list[tup
 
 
 def _opening(words: str) -> str:
-    return words.replace("{} days ago", "… days ago").partition("{}")[0].strip()
+    return words.partition("{}")[0].strip()
 
 
 def _gap(kind, gap, place, *, named: str, learned: dict | None = None) -> Control:
@@ -305,7 +305,10 @@ class Writer:
     def offered_events(self) -> list[dict]:
         """What is suggested where an event is named: [{value, note}]."""
         return [
-            {"value": event["name"], "note": f"{event['volume']:,} in 30 days · last {event['last'] or 'never'}"}
+            {
+                "value": event["name"],
+                "note": f"{event['volume']:,} in 30 days · last {event['last']}" if event["last"] else "not yet",
+            }
             for event in self.events
         ]
 

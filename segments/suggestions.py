@@ -1,7 +1,7 @@
 """What the builder offers: events with their volume, keys and attributes with their kind and sample values, learned
 from what came in."""
 
-from datetime import datetime
+from datetime import date, datetime
 
 from django.db.models import OuterRef, Q, Subquery
 
@@ -25,8 +25,9 @@ SAMPLES = {"role": [Contact.Role.USER, Contact.Role.LEAD]}
 
 
 def events(workspace: Workspace) -> list[dict]:
-    """Every event type that is not archived, the busiest of the last 30 days first: [{name, volume, last}]. `last` is
-    the day on which it happened last, of the workspace's time zone, None when it never did."""
+    """Every event type that is not archived, the busiest of the last 30 days first: [{name, volume, last}]. `last` are
+    words for the day on which it happened last, in the workspace's time zone, None when it never did."""
+    today = datetime.now(workspace.zone).date()
     volumes = recent(workspace)
     newest = Event.objects.filter(type=OuterRef("pk")).order_by("-created_at").values("created_at")[:1]
     types = EventType.objects.filter(Q(workspace=workspace) & Q(archived_at=None)).annotate(last=Subquery(newest))
@@ -34,11 +35,20 @@ def events(workspace: Workspace) -> list[dict]:
         {
             "name": name,
             "volume": volumes.get(pk, 0),
-            "last": last and f"{datetime.fromtimestamp(last, workspace.zone):%F}",
+            "last": last and _day(datetime.fromtimestamp(last, workspace.zone).date(), today),
         }
         for pk, name, last in types.values_list("pk", "name", "last")
     ]
     return sorted(found, key=lambda event: (-event["volume"], event["name"]))
+
+
+def _day(day: date, today: date) -> str:
+    match (today - day).days:
+        case 0:
+            return "today"
+        case 1:
+            return "yesterday"
+    return f"{day:%-d %b}" if day.year == today.year else f"{day:%-d %b %Y}"
 
 
 def keys(workspace: Workspace, event: str) -> list[dict]:

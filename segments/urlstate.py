@@ -23,14 +23,19 @@ def read_json(text: str | bytes) -> object:
         raise ValueError(f"not JSON: {error}") from error
 
 
+def read_definition(text: str | bytes) -> dict:
+    """Return the JSON object in `text`. Raises ValueError when it is nothing that has a list of conditions."""
+    data = read_json(text)
+    if not isinstance(data, dict) or not isinstance(data.get("conditions"), list):
+        raise ValueError("this holds no definition")
+    return data
+
+
 def decode(text: str) -> dict:
-    """Return the JSON in `?q=`. Raises ValueError when it is nothing that has a list of conditions."""
+    """Return the definition in `?q=`, not checked any further. Raises ValueError."""
     if len(text) > LONGEST:
         raise ValueError("the link is too long")
     try:
-        data = read_json(base64.urlsafe_b64decode(text + "=" * (-len(text) % 4)))
+        return read_definition(base64.urlsafe_b64decode(text + "=" * (-len(text) % 4)))
     except binascii.Error as error:
         raise ValueError("the link is cut or changed") from error
-    if not isinstance(data, dict) or not isinstance(data.get("conditions"), list):
-        raise ValueError("the link holds no definition")
-    return data

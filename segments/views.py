@@ -19,7 +19,7 @@ from eventsapp.models import Contact, Event, EventSummary, EventType
 from eventsapp.pages import staff_page
 from eventsapp.volumes import daily_of
 from segments import urlstate
-from segments.builder import Builder, all_kept, draft_of
+from segments.builder import Builder, draft_of, draft_of_refused
 from segments.conditions import CUSTOM, Attribute
 from segments.definition import Definition, Invalid, parse
 from segments.drafts import act, read_form
@@ -70,7 +70,7 @@ def _builder(request, workspace, saved: Segment, form: SegmentForm | None = None
     except (Invalid, TooSlow) as error:
         if request.htmx:
             return HttpResponse(status=204)
-        faults, draft = error.faults, all_kept(data)
+        faults, draft = error.faults, draft_of_refused(writer, data)
     context |= _page(writer, saved, Builder(writer, draft), context, faults) | {"unread": unread}
     context["form"] = form or SegmentForm(instance=saved)
     return render(request, "segments/people.html", context, status=422 if form else 200)
@@ -139,11 +139,11 @@ def _moved(request, response, context, is_step: bool):
     return push_url(response, address) if is_step else replace_url(response, address)
 
 
-def _asked(request, saved: Segment) -> tuple[object, bool]:
-    """The definition to show: that of `?q=`, else the saved one; and whether `?q=` could not be read."""
+def _asked(request, saved: Segment) -> tuple[dict, bool]:
+    """The definition to show: the one to be saved, that of `?q=`, or the saved one; and whether it was unreadable."""
     if form_state := request.POST.get("definition"):
         try:
-            return urlstate.read_json(form_state), False
+            return urlstate.read_definition(form_state), False
         except ValueError:
             return saved.definition, True
     try:

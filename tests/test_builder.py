@@ -2,6 +2,7 @@
 
 import json
 import random
+import re
 from collections import Counter
 from html.parser import HTMLParser
 
@@ -45,7 +46,8 @@ class Page:
     def __init__(self, client, workspace, conditions=(), match="all"):
         self.client, self.workspace = client, workspace
         q = {"q": encode({"version": 1, "match": match, "conditions": list(conditions)})} if conditions else {}
-        self.form = Form(client.get(reverse("people", args=[workspace.app_id]), q).content.decode())
+        self.first = client.get(reverse("people", args=[workspace.app_id]), q)
+        self.form = Form(self.first.content.decode())
         self.fields = self.form.fields
 
     def send(self, act=None, **headers):
@@ -335,3 +337,47 @@ def preview(workspace, definition) -> int:
         headers={"authorization": f"Bearer {secret}"},
     )  # fmt: skip
     return answer.json()["count"]
+
+
+def test_what_cannot_be_asked_any_more_is_kept_beside_rows_that_can(page, buyer, does):
+    does(buyer, "placed-order")
+    gone = {"kind": "segment", "segment": 99, "op": "in"}
+    nested = {"match": "any", "conditions": [gone, ORDERED]}
+    opened = page(ORDERED, gone, nested)
+    assert [draft.get("kind") for draft in rows_of(opened)] == ["event", None, None]
+    assert "No segment here has the id 99." in opened.form.page
+    assert opened.form.page.count("A condition that cannot be asked any more.") == 2
+    opened.press("remove conditions.2.conditions.0").press("remove conditions.1")
+    assert opened.conditions == [ORDERED, {"match": "any", "conditions": [ORDERED]}]
+    assert opened.count == 1
+
+
+def rows_of(page):
+    return [row.draft for row in page.first.context["builder"].root.rows]
+
+
+@pytest.mark.parametrize("sent", ["[1]", "7", "null", '{"conditions": 3}', '{"conditions": [3, null]}', "{"])
+def test_what_is_no_definition_is_refused_when_it_is_saved(editor, shop, sent):
+    answer = editor.post(reverse("new_segment", args=[shop.app_id]), {"name": "Odd", "definition": sent})
+    assert answer.status_code == 422
+    assert 'value="Odd"' in answer.content.decode()
+    assert not Segment.objects.exists()
+
+
+def test_each_row_says_how_many_it_matches_alone_those_of_groups_too(page, person, does):
+    for number in range(3):
+        does(person(f"buyer-{number}", plan="pro" if number else "free"), "placed-order")
+    person("nobody", plan="pro")
+    plan = {"kind": "attribute", "field": "custom_attributes.plan", "op": "is"}
+    group = {"match": "any", "conditions": [plan | {"value": "pro"}, plan | {"value": "free"}]}
+    opened = page(ORDERED | {"did": False}, group)
+    alone = {
+        path: re.search(rf'id="alone-{path}">([\d,]+) alone<', opened.form.page)[1]
+        for path in (
+            "conditions-0",
+            "conditions-1",
+            "conditions-1-conditions-0",
+            "conditions-1-conditions-1",
+        )
+    }
+    assert list(alone.values()) == ["1", "4", "3", "1"]
