@@ -8,6 +8,7 @@ const form = document.getElementById("builder");
 const fields = () => [...form.querySelectorAll("#rows :is(input:not([type=hidden]), select, .add)")];
 const said = () => new URLSearchParams(new FormData(form)).toString();
 let waiting, slow; // timers
+let caret; // where it was when the rows were drawn anew: id of the field, start, end
 let typed; // keys that are pressed while a new row is on its way
 let pressed = false; // whether a button's act is still to be sent
 let sent = said();
@@ -18,7 +19,12 @@ function ask(pause = 0) {
   waiting = setTimeout(() => !pressed && said() !== sent && form.dispatchEvent(new Event("refresh")), pause);
 }
 
-const next = (field) => fields()[fields().indexOf(field) + 1]?.focus();
+
+function next(field) {
+  const following = fields()[fields().indexOf(field) + 1];
+  following?.focus();
+  following?.select?.(); // as Tab does
+}
 
 // A name counts once it is whole; any other text while it is typed.
 form.addEventListener("input", ({ target }) => "name" in target.dataset || ask(PAUSE));
@@ -53,6 +59,8 @@ form.addEventListener("htmx:afterRequest", () => {
 // What was typed since the server was asked is still there when its answer comes.
 document.addEventListener("htmx:oobBeforeSwap", ({ target, detail: { fragment } }) => {
   if (target.id !== "rows") return;
+  const { id, selectionStart, selectionEnd } = document.activeElement;
+  caret = [id, selectionStart, selectionEnd];
   for (const { id, value } of fields()) {
     const drawn = value !== values.get(id) && fragment.getElementById(id);
     if (drawn) drawn.value = value;
@@ -65,8 +73,8 @@ document.addEventListener("htmx:afterSettle", ({ detail }) => {
   if (typed && field.matches("#rows input")) {
     field.value = typed + field.value; // some may have come in between
     field.dispatchEvent(new Event("input", { bubbles: true }));
-  }
-  typed = undefined;
+  } else if (field.id && field.id === caret?.[0]) field.setSelectionRange?.(caret[1], caret[2]);
+  typed = caret = undefined;
 });
 
 document.addEventListener("keydown", (event) => {

@@ -40,13 +40,13 @@ function open(input, words = "") {
 
 function pick(input, item) {
   input.value = item.firstChild.data;
-  close(input);
   for (const type of ["input", "change"]) input.dispatchEvent(new Event(type, { bubbles: true }));
+  close(input);
 }
 
 document.addEventListener("focusin", (event) => comboOf(event) && open(event.target));
 document.addEventListener("focusout", (event) => comboOf(event) && close(event.target));
-document.addEventListener("input", (event) => comboOf(event) && event.isTrusted && open(event.target, event.target.value.trim().toLowerCase()));
+document.addEventListener("input", (event) => comboOf(event) && open(event.target, event.target.value.trim().toLowerCase()));
 document.addEventListener("mousedown", (event) => {
   const item = event.target.closest(".options li");
   const input = item?.parentNode.previousElementSibling ?? comboOf(event);
