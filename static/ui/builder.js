@@ -34,7 +34,10 @@ form.addEventListener("change", ({ target }) => {
   if ("name" in target.dataset) setTimeout(() => target === document.activeElement && next(target));
 });
 
-form.addEventListener("submit", () => (pressed = true));
+form.addEventListener("submit", ({ submitter }) => {
+  pressed = true;
+  if (submitter.matches(".add")) typed = "";
+});
 form.addEventListener("htmx:beforeRequest", ({ target }) => {
   if (target !== form) return;
   sent = said();
@@ -51,7 +54,8 @@ form.addEventListener("htmx:beforeRequest", ({ target }) => {
   }, SLOW));
 });
 
-form.addEventListener("htmx:afterRequest", () => {
+form.addEventListener("htmx:afterRequest", ({ detail }) => {
+  if (!detail.successful) typed = undefined;
   clearTimeout(slow);
   slow = undefined;
 });
@@ -94,10 +98,7 @@ document.addEventListener("keydown", (event) => {
       event.preventDefault();
       typed += key;
     } else if (key === "?") press(document.querySelector("[data-open='#keys']"));
-    else if (ADDED[key]) {
-      press(form.querySelector(`.add[value="add  ${ADDED[key]}"]`));
-      typed = "";
-    }
+    else if (ADDED[key]) press(form.querySelector(`.add[value="add  ${ADDED[key]}"]`));
   }
 });
 
