@@ -297,6 +297,11 @@ class Installation:
         }
         return self.request("POST", "/events", event | changes, token=token)[0]
 
+    def preview(self, *conditions: dict) -> int:
+        """How many people the API counts for these conditions, all of which must hold."""
+        definition = {"version": 1, "match": "all", "conditions": conditions}
+        return json.loads(self.request("POST", "/segments/preview", {"definition": definition})[1])["count"]
+
     def outbox(self) -> list[str]:
         """The mails in the outbox, as text."""
         return [path.read_text() for path in (self.var / "outbox").glob("*.eml")]

@@ -15,6 +15,7 @@ FLAGS = """
     --disable-component-update --disable-sync
 """.split()
 EMAIL = "sam@example.org"
+ORDERED = {"kind": "event", "event": "placed-order", "did": True}
 
 
 @pytest.fixture(scope="module")
@@ -171,8 +172,8 @@ def test_typing_is_never_redrawn_and_leaves_one_settled_count(open_page):
     page.on("request", lambda request: asked.append(request.url) if "/people/build/" in request.url else None)
     page.get_by_role("button", name="+ Attribute").click()
     page.keyboard.type("email")
-    page.keyboard.press("Escape")
-    page.keyboard.press("Tab")
+    page.get_by_role("option", name=re.compile("^Email")).wait_for()
+    page.keyboard.press("Enter")
     page.get_by_label("operator").select_option("contains")
     value = page.get_by_label("value of Email")
     value.press_sequentially("@example.com", delay=20)
@@ -180,6 +181,183 @@ def test_typing_is_never_redrawn_and_leaves_one_settled_count(open_page):
     page.wait_for_timeout(700)
     assert count(page) >= 120
     assert len(asked) <= 3
+
+
+def test_thirty_quick_edits_leave_the_last_count_and_few_questions(open_page, shop):
+    page = open_page()
+    page.goto(
+        "people/?q=" + encode({"version": 1, "match": "all", "conditions": [ORDERED | {"within": {"last_days": 90}}]})
+    )
+    page.wait_for_load_state("networkidle")
+    asked = []
+    page.on("request", lambda request: asked.append(request.url) if "/people/build/" in request.url else None)
+    days = page.get_by_label("days", exact=True)
+    for number in range(1, 31):
+        days.fill(str(number * 12))
+        page.wait_for_timeout(20)
+    page.wait_for_url(re.compile("q="))
+    page.wait_for_timeout(1200)
+    assert days.input_value() == "360"
+    assert len(asked) <= 4
+    [condition] = decode(page.url.partition("q=")[2])["conditions"]
+    assert condition["within"] == {"last_days": 360}
+    assert count(page) == shop.preview(condition)
+
+
+def test_a_count_moves_nothing_on_the_page(open_page):
+    """No layout shift while the number settles."""
+    page = open_page()
+    page.goto("people/?q=" + encode({"version": 1, "match": "all", "conditions": [ORDERED]}))
+    page.wait_for_load_state("networkidle")
+    page.evaluate("""() => {
+        window.shifted = 0;
+        new PerformanceObserver(list => list.getEntries().forEach(entry => {
+            if (!entry.hadRecentInput) window.shifted += entry.value;
+        })).observe({ type: "layout-shift", buffered: false });
+    }""")
+    before = count(page)
+    # Not typed, so that no shift is forgiven as the doing of a key.
+    page.evaluate("""() => {
+        const field = document.querySelector("[aria-label=times]");
+        field.value = "3";
+        field.dispatchEvent(new Event("input", { bubbles: true }));
+    }""")
+    page.wait_for_function("n => !document.querySelector('#count').textContent.startsWith(n)", arg=f"{before:,} ")
+    page.wait_for_timeout(800)
+    assert count(page) < before
+    assert page.evaluate("window.shifted") == 0
+
+
+def test_a_nested_filter_is_built_and_saved_by_keyboard_alone(open_page, shop):
+    page = open_page()
+    keys = page.keyboard
+    # A mouse is of no use from here on.
+    keys.press("e")
+    keys.type("placed")
+    pick(page, "placed-order")
+    keys.press("Tab")
+    keys.type("2")
+    keys.press("Tab")
+    keys.type("in the last")
+    focused(page, "when")
+    page.get_by_label("days", exact=True).wait_for()
+    keys.press("Tab")
+    keys.type("90")
+    # Who only comes by a button has not pressed it.
+    keys.press("Tab")
+    focused(page, "+ where")
+    page.wait_for_timeout(600)
+    assert page.get_by_label("metadata key").count() == 0
+    keys.press("Enter")
+    focused(page, "metadata key")
+    keys.type("tot")
+    pick(page, "total")
+    focused(page, "operator")
+    for _ in range(3):
+        keys.press("ArrowDown")
+    page.wait_for_timeout(400)
+    keys.press("Tab")
+    keys.type("20 usd")
+    keys.press("Enter")
+    focused(page, "+ where")
+
+    keys.press("g")
+    focused(page, "event")
+    keys.type("signed")
+    pick(page, "signed-up")
+    keys.press("Shift+Tab")
+    keys.press("Shift+Tab")
+    focused(page, "what they did")
+    keys.type("did this, then")
+    page.get_by_label("then event").wait_for()
+    focused(page, "what they did")
+    keys.press("Tab")
+    keys.press("Enter")
+    focused(page, "then event")
+    keys.type("placed")
+    pick(page, "placed-order")
+    focused(page, "days")
+    keys.type("60")
+    press_button(page, "+ Attribute")
+    focused(page, "attribute")
+    keys.type("pla")
+    pick(page, "plan")
+    keys.press("Tab")
+    keys.type("pro")
+    page.wait_for_timeout(800)
+    expected = [
+        ORDERED
+        | {
+            "count": {"op": "gte", "value": 2},
+            "within": {"last_days": 90},
+            "where": [{"key": "total", "op": "gte", "value": {"amount": 2000, "currency": "usd"}}],
+        },
+        {
+            "match": "any",
+            "conditions": [
+                {
+                    "kind": "sequence",
+                    "first": {"event": "signed-up"},
+                    "then": {"event": "placed-order"},
+                    "did": True,
+                    "within_days": 60,
+                },
+                {"kind": "attribute", "field": "custom_attributes.plan", "op": "is", "value": "pro"},
+            ],
+        },
+    ]
+    assert asked_in(page) == expected
+    whole = page.url
+    assert 0 < count(page) == shop.preview(*expected)
+
+    # A step is undone by Back.
+    keys.press("Control+Backspace")
+    page.wait_for_function("() => document.querySelectorAll('#rows .condition').length === 3")
+    assert asked_in(page) == [expected[0], {"match": "any", "conditions": expected[1]["conditions"][:1]}]
+    page.go_back()
+    page.wait_for_url(whole)
+    assert page.get_by_label("value of plan").input_value() == "pro"
+
+    keys.press("Control+s")
+    focused(page, "Name")
+    keys.type("Good ones")
+    keys.press("Enter")
+    page.wait_for_url("**/segments/*/")
+    assert count(page) == shop.preview(*expected)
+    assert page.get_by_label("value of plan").input_value() == "pro"
+
+
+def asked_in(page) -> list:
+    return decode(page.url.partition("q=")[2])["conditions"]
+
+
+def pick(page, name):
+    """Take the suggestion that is marked, which must be this one."""
+    page.get_by_role("option", name=re.compile(f"^{name}"), selected=True).wait_for()
+    page.keyboard.press("Enter")
+    page.wait_for_timeout(400)
+
+
+def focused(page, label):
+    """Wait until the focus is on what is called this."""
+    page.wait_for_function(
+        """label => {
+            const here = document.activeElement;
+            return [here.ariaLabel, here.labels?.[0]?.textContent.trim(), here.textContent.trim()].includes(label);
+        }""",
+        arg=label,
+        timeout=5000,
+    )
+
+
+def press_button(page, words):
+    """Go on with Tab to the next button of these words, and press it."""
+    for _ in range(30):
+        page.keyboard.press("Tab")
+        if page.evaluate("document.activeElement.textContent") == words:
+            page.keyboard.press("Enter")
+            return
+    raise AssertionError(f"Tab leads to no button “{words}”")
 
 
 def test_a_timeline_is_filtered_and_back_undoes_it(open_page, shop):
@@ -346,11 +524,21 @@ def faults_of(page) -> list[str]:
 
 def _builder_with_every_row() -> str:
     total = {"key": "total", "op": "gte", "value": {"amount": 4900, "currency": "usd"}}
+    histories = [
+        {"kind": "aggregate", "event": "placed-order", "key": "total", "function": "sum", "op": "gte", "value": 5},
+        {
+            "kind": "sequence",
+            "first": {"event": "signed-up"},
+            "then": {"event": "placed-order"},
+            "did": False,
+            "within_days": 9,
+        },
+    ]
     conditions = [
         {"kind": "event", "event": "placed-order", "did": True, "count": {"op": "gte", "value": 2}, "where": [total]},
         {"kind": "event", "event": "invited-friend", "did": False, "within": {"last_days": 90}},
         {"kind": "event_time", "event": "opened-app", "occurrence": "last", "op": "less_than_days_ago", "value": 30},
         {"kind": "attribute", "field": "custom_attributes.plan", "op": "in", "value": ["pro", "team"]},
-        {"match": "any", "conditions": [{"kind": "attribute", "field": "email", "op": "known"}]},
+        {"match": "any", "conditions": [{"kind": "attribute", "field": "email", "op": "known"}, *histories]},
     ]
     return encode({"version": 1, "match": "all", "conditions": conditions})

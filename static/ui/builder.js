@@ -10,13 +10,13 @@ const said = () => new URLSearchParams(new FormData(form)).toString();
 let waiting, slow; // timers
 let caret; // where it was when the rows were drawn anew: id of the field, start, end
 let typed; // keys that are pressed while a new row is on its way
-let pressed = false; // whether a button's act is still to be sent
+let act; // of the button that was pressed, until it is sent
 let sent = said();
 let values = new Map();
 
 function ask(pause = 0) {
   clearTimeout(waiting);
-  waiting = setTimeout(() => !pressed && said() !== sent && form.dispatchEvent(new Event("refresh")), pause);
+  waiting = setTimeout(() => act === undefined && said() !== sent && form.dispatchEvent(new Event("refresh")), pause);
 }
 
 
@@ -35,13 +35,18 @@ form.addEventListener("change", ({ target }) => {
 });
 
 form.addEventListener("submit", ({ submitter }) => {
-  pressed = true;
+  act = submitter.value;
   if (submitter.matches(".add")) typed = "";
+});
+// htmx would send the act of any button that merely has the focus.
+form.addEventListener("htmx:configRequest", ({ target, detail: { formData } }) => {
+  if (target !== form) return;
+  formData.set("act", act ?? "");
+  act = undefined;
 });
 form.addEventListener("htmx:beforeRequest", ({ target }) => {
   if (target !== form) return;
   sent = said();
-  pressed = false;
   values = new Map(fields().map(({ id, value }) => [id, value]));
   clearTimeout(slow);
   const asked = (slow = setTimeout(async () => {
@@ -71,14 +76,20 @@ document.addEventListener("htmx:oobBeforeSwap", ({ target, detail: { fragment } 
   }
 });
 
+document.addEventListener("htmx:afterSwap", () => {
+  const field = document.activeElement;
+  if (field.id && field.id === caret?.[0]) field.setSelectionRange?.(caret[1], caret[2]);
+  caret = undefined;
+});
+
 document.addEventListener("htmx:afterSettle", ({ detail }) => {
   if (detail.requestConfig?.elt !== form) return;
   const field = document.activeElement;
   if (typed && field.matches("#rows input")) {
     field.value = typed + field.value; // some may have come in between
     field.dispatchEvent(new Event("input", { bubbles: true }));
-  } else if (field.id && field.id === caret?.[0]) field.setSelectionRange?.(caret[1], caret[2]);
-  typed = caret = undefined;
+  }
+  typed = undefined;
 });
 
 document.addEventListener("keydown", (event) => {
@@ -94,9 +105,9 @@ document.addEventListener("keydown", (event) => {
     if (key === "s") press(document.getElementById("open-save"));
     if (key === "Backspace") press(target.closest(".condition")?.querySelector(":scope > .tools > .remove"));
   } else if (!event.altKey && document.documentElement.dataset.keys !== "off" && !target.closest("input, select, textarea, dialog")) {
-    if (typed !== undefined && key.length === 1) {
+    if (typed !== undefined && (key.length === 1 || key === "Enter")) {
       event.preventDefault();
-      typed += key;
+      if (key.length === 1) typed += key;
     } else if (key === "?") press(document.querySelector("[data-open='#keys']"));
     else if (ADDED[key]) press(form.querySelector(`.add[value="add  ${ADDED[key]}"]`));
   }
