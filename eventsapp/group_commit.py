@@ -16,6 +16,7 @@ from eventsapp.ingest import Outcome, ingest, ingest_known
 from eventsapp.models import Source, Workspace
 
 LARGEST = 200  # events in one transaction
+CHANCES = 3  # that a database which is away gets to come back, each as long as the pool waits for a connection
 
 
 @dataclass(eq=False)
@@ -119,14 +120,14 @@ class GroupCommit:
 
 def _store(group: list[_Request]):
     """Store a group in one transaction; if that fails, each alone, so that one request's fault is its own."""
-    for chance in (1, 2):
+    for chance in range(CHANCES):
         try:
             for lot in _lots(group):
                 _store_lot(lot)
         except (OperationalError, InterfaceError) as error:
             # The database was away, or two writers met: nobody's own fault, and alone each would wait for it in turn.
             _forget_connections()
-            if chance == 2:
+            if chance == CHANCES - 1:
                 for request in _waiting(group):
                     request.error = error
         except Exception:  # noqa: BLE001  whatever it is: whoever caused it meets it again alone

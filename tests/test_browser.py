@@ -168,19 +168,20 @@ def test_an_unfinished_row_leaves_the_table_and_says_so(open_page):
 
 def test_typing_is_never_redrawn_and_leaves_one_settled_count(open_page):
     page = open_page()
-    asked = []
-    page.on("request", lambda request: asked.append(request.url) if "/people/build/" in request.url else None)
     page.get_by_role("button", name="+ Attribute").click()
     page.keyboard.type("email")
     page.get_by_role("option", name=re.compile("^Email")).wait_for()
     page.keyboard.press("Enter")
     page.get_by_label("operator").select_option("contains")
     value = page.get_by_label("value of Email")
+    page.wait_for_load_state("networkidle")
+    asked = []
+    page.on("request", lambda request: asked.append(request.url) if "/people/build/" in request.url else None)
     value.press_sequentially("@example.com", delay=20)
     assert value.input_value() == "@example.com"
     page.wait_for_timeout(700)
     assert count(page) >= 120
-    assert len(asked) <= 3
+    assert 1 <= len(asked) <= 2
 
 
 def test_thirty_quick_edits_leave_the_last_count_and_few_questions(open_page, shop):
