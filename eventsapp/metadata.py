@@ -3,7 +3,6 @@
 Kinds follow Intercom's "Metadata object types"; a boolean is not in that table, but their SDKs send it.
 """
 
-import json
 import re
 from datetime import UTC, datetime
 from zoneinfo import ZoneInfo
@@ -87,15 +86,35 @@ def shown(kind: str, value, zone: ZoneInfo) -> str:
             return f"{datetime.fromtimestamp(value, UTC).astimezone(zone):%-d %b %Y}"
         case "rich_link":
             return str(value["value"])
-        case "boolean":
-            return "true" if value else "false"
-        case "nothing":
-            return "–"
+        case "boolean" | "nothing":
+            return _plain_text(value)
         case "nested":
-            return json.dumps(value, ensure_ascii=False)
+            return _nested_text(value)
         case "number":
             return f"{value:,}"
     return value
+
+
+def _nested_text(value) -> str:
+    """What is inside something nested, in words: “colour: red, sizes: (S, M)”."""
+    match value:
+        case dict():
+            parts = [f"{key}: {_inner_text(inner)}" for key, inner in value.items()]
+        case list():
+            parts = [_inner_text(inner) for inner in value]
+        case _:
+            return _plain_text(value)
+    return ", ".join(parts) or "nothing in it"
+
+
+def _inner_text(value) -> str:
+    return f"({_nested_text(value)})" if isinstance(value, dict | list) else _plain_text(value)
+
+
+def _plain_text(value) -> str:
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return "–" if value is None else str(value)
 
 
 def money_text(value: dict) -> str:
