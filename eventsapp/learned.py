@@ -3,8 +3,11 @@
 from collections import Counter
 from collections.abc import Iterable
 
+from django.db import connection
+from django.db.models import CharField, F, Func
+
 from eventsapp.metadata import FILTER_KINDS, kind_of
-from eventsapp.models import Event, EventType
+from eventsapp.models import PEOPLE, Contact, Event, EventType, Workspace
 
 LOOKED_AT = 300  # newest events, or people, from which keys and samples are learned
 SAMPLES = 5
@@ -14,6 +17,25 @@ def keys_of(type: EventType) -> list[dict]:
     """The metadata keys of an event: [{key, kind, samples, seen}]."""
     newest = Event.objects.filter(type=type).order_by("-created_at").values_list("metadata", flat=True)
     return learn(newest[:LOOKED_AT], "_date")
+
+
+class EachKey(Func):
+    """The keys of a JSON object, a row each. PostgreSQL alone has functions that answer with rows."""
+
+    function = "jsonb_object_keys"
+    set_returning = True
+    output_field = CharField()
+
+
+def attribute_keys(workspace: Workspace) -> list[str]:
+    """Every custom attribute that somebody among the workspace's People has, in order."""
+    people = Contact.objects.filter(PEOPLE, workspace=workspace).exclude(custom_attributes={})
+    if connection.vendor == "postgresql":
+        return sorted(people.annotate(key=EachKey(F("custom_attributes"))).values_list("key", flat=True).distinct())
+    sql, params = people.values("custom_attributes").query.sql_with_params()
+    with connection.cursor() as cursor:
+        cursor.execute(f"SELECT DISTINCT key FROM ({sql}) AS people, json_each(people.custom_attributes)", params)
+        return sorted(key for (key,) in cursor.fetchall())
 
 
 def learn(documents: Iterable[dict], date_suffix: str) -> list[dict]:

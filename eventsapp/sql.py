@@ -80,7 +80,7 @@ class Dialect:
             SELECT name, id, watched FROM eventsapp_eventtype
             WHERE workspace_id = %(workspace)s AND name {self.among("names")}
             """,
-            {"workspace": workspace, "user_ids": self.texts(user_ids), "names": self.texts(names)},
+            {"workspace": workspace, "user_ids": self.values(user_ids), "names": self.values(names)},
         )
         contacts = {user_id: pk for user_id, pk, watched in rows if watched is None}
         return contacts, {name: (pk, bool(watched)) for name, pk, watched in rows if watched is not None}
@@ -164,6 +164,27 @@ class Dialect:
             {"sent": self.encode(BASELINE_COLUMNS, rows)},
         )
 
+    def put_tag(self, tag: int, contacts: Iterable[int]) -> list[int]:
+        """Put a tag on these contacts; return the ids of those who did not have it."""
+        rows = self.run(
+            f"""
+            INSERT INTO eventsapp_tagging (tag_id, contact_id)
+            SELECT %(tag)s, id FROM eventsapp_contact WHERE id {self.among("contacts")}
+            ON CONFLICT DO NOTHING RETURNING contact_id
+            """,
+            {"tag": tag, "contacts": self.values(contacts)},
+        )
+        return [pk for (pk,) in rows]
+
+    def take_tag(self, tag: int, contacts: Iterable[int]) -> list[int]:
+        """Take a tag off these contacts; return the ids of those who had it."""
+        rows = self.run(
+            f"DELETE FROM eventsapp_tagging WHERE tag_id = %(tag)s AND contact_id {self.among('contacts')}"
+            " RETURNING contact_id",
+            {"tag": tag, "contacts": self.values(contacts)},
+        )
+        return [pk for (pk,) in rows]
+
     def encode(self, columns: Iterable[str], rows: Iterable[tuple]) -> str:
         """Return rows as the text that a `table` is read from."""
         return self.encoder.encode([dict(zip(columns, row, strict=True)) for row in rows]).decode()
@@ -233,7 +254,7 @@ class PostgreSQL(Dialect):
     def among(self, parameter: str) -> str:
         return f"= ANY(%({parameter})s)"
 
-    def texts(self, values: Iterable[str]) -> list[str]:
+    def values(self, values: Iterable) -> list:
         return list(values)
 
     def run(self, sql: str, params: dict) -> list[tuple]:
@@ -277,7 +298,7 @@ class SQLite(Dialect):
     def among(self, parameter: str) -> str:
         return f"IN (SELECT value FROM json_each(%({parameter})s))"
 
-    def texts(self, values: Iterable[str]) -> str:
+    def values(self, values: Iterable) -> str:
         return self.encoder.encode(list(values)).decode()
 
     def run(self, sql: str, params: dict) -> list[tuple]:

@@ -1,15 +1,17 @@
 """Tags: made once, put on people, taken off."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from django.db import IntegrityError, transaction
 
 from eventsapp.errors import Fault, NotFound, Refused
 from eventsapp.models import Contact, Tag, Tagging, Workspace
+from eventsapp.panels import Dependent, listed
+from eventsapp.sql import dialect
 from eventsapp.text import fold
 
-# Each answers with the names of what would miss a tag; upper apps add theirs.
-used_by: list[Callable[[Tag], list[str]]] = []
+# Each answers with what would miss a tag; upper apps add theirs.
+used_by: list[Callable[[Tag], list[Dependent]]] = []
 
 
 def tag_by_id(workspace: Workspace, id: str) -> Tag:
@@ -41,8 +43,8 @@ def delete(tag: Tag):
     """Delete a tag, and take it off everybody. Raises Refused (400) when something asks for it."""
     # Nobody saves a segment that asks for it meanwhile: see segments.definition.parse_to_save.
     Workspace.objects.select_for_update(no_key=True).get(pk=tag.workspace_id)
-    if users := [name for names in used_by for name in names(tag)]:
-        message = f"“{tag}” is used by {', '.join(users)}. Change that first."
+    if users := [user for users in used_by for user in users(tag)]:
+        message = f"“{tag}” is used by {listed(users)}. Change that first."
         raise Refused(Fault("tag_has_dependent_objects", message, "id"))
     tag.delete()
 
@@ -57,3 +59,15 @@ def take_off(tag: Tag, contact: Contact):
     deleted, _ = Tagging.objects.filter(tag=tag, contact=contact).delete()
     if not deleted:
         raise NotFound("The contact does not have this tag", "id")
+
+
+def put_on_all(tag: Tag, contacts: Iterable[int]) -> list[int]:
+    """Put a tag on many people at once; return the ids of those who did not have it. Who is no longer among People is
+    left out."""
+    people = Contact.objects.filter(workspace=tag.workspace_id, pk__in=contacts).people()
+    return dialect().put_tag(tag.pk, people.values_list("pk", flat=True))
+
+
+def take_off_all(tag: Tag, contacts: Iterable[int]) -> list[int]:
+    """Take a tag off many people at once; return the ids of those who had it."""
+    return dialect().take_tag(tag.pk, contacts)

@@ -3,7 +3,7 @@
 from django.dispatch import receiver
 
 from eventsapp import health, signals
-from eventsapp.panels import person_panels, type_users
+from eventsapp.panels import Dependent, person_panels, type_users
 from eventsapp.wakeups import wake
 from messaging.models import AutoMessage, Delivery
 from segments.models import used_by
@@ -20,16 +20,16 @@ def oldest_due_delivery():
 
 
 def rules_for(segment):
-    """The names of the rules whose audience a segment is."""
-    return list(segment.auto_messages.values_list("name", flat=True))
+    """The rules whose audience a segment is."""
+    rules = segment.auto_messages.select_related("workspace")
+    return [Dependent("Auto-message", rule.name, rule.get_absolute_url()) for rule in rules]
 
 
 def rules_triggered_by(event_type):
-    """The rules that wait for an event type: (what it is, its name, its address)."""
+    """The rules that wait for an event type, with their state."""
     rules = AutoMessage.objects.filter(trigger=event_type).select_related("workspace").order_by("name")
-    return [
-        ("Auto-message", f"{rule.name} ({rule.get_state_display().lower()})", rule.get_absolute_url()) for rule in rules
-    ]
+    named = [(f"{rule.name} ({rule.get_state_display().lower()})", rule.get_absolute_url()) for rule in rules]
+    return [Dependent("Auto-message", *one) for one in named]
 
 
 def messages_they_got(request, contact):

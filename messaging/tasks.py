@@ -6,6 +6,7 @@ from eventsapp import deleting
 from eventsapp.health import WORKER
 from eventsapp.models import Heartbeat
 from messaging import matching, rules, sending
+from segments import tagging
 
 
 @shared_task
@@ -26,3 +27,4 @@ def sweep():
     deleting.delete_what_was_asked()
     matching.match_waiting()
     sending.send_due()
+    tagging.work()

@@ -10,6 +10,7 @@ from eventsapp.contact_pages import PAGE_PARAMETERS, Cursor, asked_page, envelop
 from eventsapp.errors import Fault, NotFound, Refused, invalid
 from eventsapp.models import Contact, Scope
 from eventsapp.openapi import in_path, operation, query
+from eventsapp.panels import listed
 from eventsapp.people import contact_by_id
 from eventsapp.serializers import Text, contacts_as_json
 from eventsapp.shapes import CONTACT_ID, CONTACT_LIST
@@ -107,7 +108,7 @@ class OneSegment(ApiView):
         """
         segment = _segment(self.workspace, segment_id)
         if users := segment.users():
-            message = f"“{segment.name}” is used by {', '.join(users)}. Change that first."
+            message = f"“{segment.name}” is used by {listed(users)}. Change that first."
             raise Refused(Fault("conflict", message), status=409)
         segment.archive()
         return Response({"type": "segment", "id": str(segment.pk), "archived": True})

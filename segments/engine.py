@@ -27,11 +27,11 @@ STEPS = 100_000  # of SQLite's machine between two looks at the clock, some mill
 
 
 class TooSlow(Refused):
-    """The database was stopped: a question took longer than `settings.QUESTION_SECONDS`."""
+    """The database was stopped: a question took longer than it may."""
 
-    def __init__(self):
+    def __init__(self, seconds: float):
         message = (
-            f"This took longer than {settings.QUESTION_SECONDS:g} seconds and was stopped. "
+            f"This took longer than {seconds:g} seconds and was stopped. "
             "Ask for fewer conditions, a shorter time, or without metadata."
         )
         super().__init__(Fault("too_slow", message, "definition"), status=422)
@@ -55,7 +55,7 @@ def one_moment(seconds: float | None = None):
             yield now_in_seconds()
     except OperationalError as error:
         if getattr(error.__cause__, "sqlstate", None) == QUERY_CANCELED or str(error) == "interrupted":
-            raise TooSlow from error
+            raise TooSlow(seconds) from error
         raise
 
 
@@ -177,7 +177,7 @@ def _asked_by(group: Group) -> Iterator:
 class Verdict:
     """Whether one condition, or group, holds for one person, and the numbers behind it.
 
-    `match` and `inner` are those of a group, or of what a segment asks.
+    `match` and `inner` are those of a group, or of what a segment asks; the words of a segment are its name's.
     """
 
     words: str
@@ -185,6 +185,7 @@ class Verdict:
     facts: str = ""
     match: str | None = None
     inner: tuple["Verdict", ...] = ()
+    is_segment: bool = False
 
 
 def explain(definition: Definition, contact: Contact, now: int) -> Verdict:
@@ -208,7 +209,9 @@ def _verdict(asked: "_Question", condition, contact: Contact) -> Verdict:
         return _verdict_of_group(asked, condition, contact)
     holds = contact.pk in asked.who(condition)
     if isinstance(condition, InSegment):
-        return replace(_verdict_of_group(asked, condition.group, contact), words=str(condition), holds=holds)
+        return replace(
+            _verdict_of_group(asked, condition.group, contact), words=str(condition), holds=holds, is_segment=True
+        )
     return Verdict(str(condition), holds, condition.facts(asked.clock, contact))
 
 

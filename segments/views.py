@@ -1,15 +1,13 @@
-"""The people page with its builder, and the saved segments."""
+"""The people page with its builder."""
 
 import json
+import time
 
 from django.conf import settings
-from django.contrib import messages as notices
-from django.db import transaction
 from django.db.models import F, Max
 from django.http import HttpResponse
-from django.shortcuts import get_object_or_404, redirect, render
+from django.shortcuts import get_object_or_404, render
 from django.urls import reverse
-from django.utils.html import format_html
 from django.utils.http import urlencode
 from django.views.decorators.http import require_POST
 from django_htmx.http import push_url, replace_url, reswap
@@ -29,6 +27,7 @@ from segments.hints import hints, widening
 from segments.models import Segment
 from segments.recent import Recent
 from segments.sentences import Writer
+from segments.starters import starters
 from segments.values import IsOneOf
 
 PAGE = 50
@@ -37,33 +36,27 @@ NEWEST = 5_000  # people of whom a slow question is answered while it is asked o
 EVERYONE = {"version": 1, "match": "all", "conditions": []}
 
 
+def new_segment_in(workspace) -> Segment:
+    """A segment of everyone that is not saved yet."""
+    return Segment(workspace=workspace, definition=EVERYONE)
+
+
 @staff_page()
 def people(request, workspace):
-    return _builder(request, workspace, Segment(workspace=workspace, definition=EVERYONE))
+    return builder_page(request, workspace, new_segment_in(workspace))
 
 
-@staff_page(post="editor")
-def segment(request, workspace, pk):
-    """A saved segment, opened in the builder; `?q=` holds what was changed and not saved."""
-    saved = get_object_or_404(workspace.segments.active().select_related("workspace"), pk=pk)
-    if request.method == "POST":
-        if request.POST.get("action") == "archive":
-            return _archive(request, saved)
-        return _save(request, saved)
-    return _builder(request, workspace, saved)
-
-
-def _builder(request, workspace, saved: Segment, form: SegmentForm | None = None):
-    """The page, or for htmx its results alone. What is wrong is told row by row, and the old table stays."""
+def builder_page(request, workspace, saved: Segment, form: SegmentForm | None = None, *, around: dict | None = None):
+    """The page, or for htmx its results alone. What is wrong is told row by row, and the old table stays. `around` is
+    what a saved segment shows besides."""
     words = request.GET.get("search", "").strip()
     if words:
         return _found_by_words(request, workspace, words)
-    data, unread = _asked(request, saved)
-    here = _address(saved)
+    data, unread = asked(request, saved)
     writer = Writer(workspace)
     context, faults = {}, []
     try:
-        context = _results(request, workspace, data, here)
+        context = _results(request, saved, data)
         if request.htmx:
             return render(request, "segments/_results.html", context)
         draft = draft_of(writer, context["definition_object"].as_json())
@@ -71,7 +64,7 @@ def _builder(request, workspace, saved: Segment, form: SegmentForm | None = None
         if request.htmx:
             return HttpResponse(status=204)
         faults, draft = error.faults, draft_of_refused(writer, data)
-    context |= _page(writer, saved, Builder(writer, draft), context, faults) | {"unread": unread}
+    context |= _page(writer, saved, Builder(writer, draft), context, faults) | {"unread": unread} | (around or {})
     context["form"] = form or SegmentForm(instance=saved)
     return render(request, "segments/people.html", context, status=422 if form else 200)
 
@@ -94,6 +87,7 @@ def _page(writer: Writer, saved: Segment, builder: Builder, context: dict, fault
         "here": _address(saved),
         "event_names": writer.offered_events(),
         "fields": writer.offered_fields(),
+        "starters": [] if builder.root.rows else starters(writer.events),
         "base_url": settings.BASE_URL,
     }
 
@@ -103,14 +97,14 @@ def _page(writer: Writer, saved: Segment, builder: Builder, context: dict, fault
 def people_build(request, workspace):
     """What the fields of the builder ask for now, and whatever of the page depends on that. The rows are drawn anew
     only if more than a text in them is another: nobody's typing is disturbed."""
-    saved = _saved_in(workspace, request.POST.get("segment"))
+    saved = saved_in(workspace, request.POST.get("segment"))
     draft = read_form(request.POST.items())
     focus = act(draft, request.POST.get("act", ""))
     writer = Writer(workspace)
     builder = Builder(writer, draft, focus)
     context, faults = {}, []
     try:
-        context = _results(request, workspace, builder.definition, _address(saved))
+        context = _results(request, saved, builder.definition)
     except (Invalid, TooSlow) as error:
         faults = error.faults
     context |= _page(writer, saved, builder, context, faults)
@@ -123,11 +117,11 @@ def people_build(request, workspace):
     return _moved(request, response, context, redraw)
 
 
-def _saved_in(workspace, pk: str | None) -> Segment:
+def saved_in(workspace, pk: str | None) -> Segment:
     """The segment that the builder's form was opened with, or a new one."""
     if pk and pk.isdecimal():
         return get_object_or_404(workspace.segments.active().select_related("workspace"), pk=int(pk[:9]))
-    return Segment(workspace=workspace, definition=EVERYONE)
+    return new_segment_in(workspace)
 
 
 def _moved(request, response, context, is_step: bool):
@@ -139,7 +133,7 @@ def _moved(request, response, context, is_step: bool):
     return push_url(response, address) if is_step else replace_url(response, address)
 
 
-def _asked(request, saved: Segment) -> tuple[dict, bool]:
+def asked(request, saved: Segment) -> tuple[dict, bool]:
     """The definition to show: the one to be saved, that of `?q=`, or the saved one; and whether it was unreadable."""
     if form_state := request.POST.get("definition"):
         try:
@@ -152,35 +146,40 @@ def _asked(request, saved: Segment) -> tuple[dict, bool]:
         return saved.definition, True
 
 
-def _results(request, workspace, data, here: str) -> dict:
+def _results(request, saved: Segment, data) -> dict:
     """Ask, and return what the results show, all of one moment. A question that takes long is answered for the newest
     people alone. Raises Invalid."""
-    stopped = None
+    workspace, stopped = saved.workspace, None
     if "quick" not in request.POST:
         try:
             with one_moment(None if request.htmx else min(FIRST_LOOK, settings.QUESTION_SECONDS)) as now:
                 # Who opens the page sees this moment; whoever edits a row of it waits for that row.
                 recent = Recent(workspace, now, only_fill=not request.htmx)
-                return _answered(request, workspace, data, here, now, recent=recent)
+                return _answered(request, saved, data, now, recent=recent)
         except TooSlow as error:
             stopped = error if request.htmx else None
     newest = Contact.objects.filter(workspace=workspace).people().order_by("-pk").values_list("pk", flat=True)
     with one_moment() as now:
-        context = _answered(request, workspace, data, here, now, among=newest[:NEWEST])
+        context = _answered(request, saved, data, now, among=newest[:NEWEST])
     return context | {"partial": True, "stopped": stopped}
 
 
-def _answered(request, workspace, data, here, now, **how) -> dict:
+def _answered(request, saved: Segment, data, now, **how) -> dict:
+    began = time.monotonic()
+    workspace, here = saved.workspace, _address(saved)
     definition = parse(workspace, data)
     result = answer(definition, now, **how)
-    q = "" if definition.is_empty else urlstate.encode(definition.as_json())
+    q = "" if definition.is_empty and not saved.pk else urlstate.encode(definition.as_json())
     ids = result.page(before=_place(request, "before"), after=_place(request, "after"), size=PAGE)
     return {
+        "segment": saved,
         "result": result,
         "definition_object": definition,
         "told": _told(definition, result),
         "widening": widening(definition, result),
         "q": q,
+        "question": urlencode(({"segment": saved.pk} if saved.pk else {}) | ({"q": q} if q else {})),
+        "seconds": time.monotonic() - began,
         "people": _people(workspace, ids, definition),
         "custom_columns": _custom_columns(definition),
         "older": _link(here, q, before=ids[-1]) if ids and ids[-1] > result.ids.min() else None,
@@ -252,7 +251,7 @@ def _found_by_words(request, workspace, words):
 @staff_page()
 def people_activity(request, workspace):
     """A sparkline of what those who match `?q=` did in the last 30 days, of what it asks about."""
-    data, _ = _asked(request, Segment(workspace=workspace, definition=EVERYONE))
+    data, _ = asked(request, new_segment_in(workspace))
     try:
         with one_moment() as now:
             definition = parse(workspace, data)
@@ -267,60 +266,3 @@ def people_activity(request, workspace):
     except (Invalid, TooSlow):
         return HttpResponse("")
     return render(request, "segments/_activity.html", {"bars": bars, "events": sum(bar.count for bar in bars)})
-
-
-# Saved ---------------------------------------------------------------------------------------------------------------
-
-
-@staff_page()
-def segments(request, workspace):
-    saved = workspace.segments.active().select_related("workspace", "created_by")
-    rows = []
-    for one in saved:
-        try:
-            rows.append((one, str(parse(workspace, one.definition).root)))
-        except Invalid as error:
-            rows.append((one, f"cannot be asked any more: {error}"))
-    return render(request, "segments/segments.html", {"rows": rows})
-
-
-@staff_page()
-def segment_count(request, workspace, pk):
-    """How many belong to a segment now, for its place in the list."""
-    saved = get_object_or_404(workspace.segments.active(), pk=pk)
-    try:
-        with one_moment() as now:
-            result = answer(parse(workspace, saved.definition), now)
-    except (Invalid, TooSlow) as error:
-        return HttpResponse(format_html('<span title="{}">–</span>', error))
-    return render(request, "segments/_count.html", {"result": result})
-
-
-@require_POST
-@staff_page("editor")
-def new_segment(request, workspace):
-    return _save(request, Segment(workspace=workspace, definition=EVERYONE, created_by=request.user))
-
-
-def _save(request, saved: Segment):
-    """Save what the builder sent; what is wrong with it is told on the page, with everything kept as it was typed."""
-    form = SegmentForm(request.POST, instance=saved)
-    with transaction.atomic():
-        is_saved = form.is_valid()
-        if is_saved:
-            form.save()
-    if is_saved:
-        notices.success(request, f"“{saved.name}” is saved.")
-        return redirect(saved)
-    shown = Segment.objects.get(pk=saved.pk) if saved.pk else Segment(workspace=saved.workspace, definition=EVERYONE)
-    shown.workspace = saved.workspace
-    return _builder(request, saved.workspace, shown, form)
-
-
-def _archive(request, saved: Segment):
-    if users := saved.users():
-        notices.error(request, f"“{saved.name}” is used by {', '.join(users)}. Change that first.")
-        return redirect(saved)
-    saved.archive()
-    notices.success(request, f"“{saved.name}” is archived.")
-    return redirect("segments", saved.workspace.app_id)

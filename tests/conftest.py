@@ -94,7 +94,11 @@ def _nobody_is_known_yet(request):
 def wakeups(monkeypatch):
     """The names of the tasks that were woken: no test publishes to a broker unless it starts its own."""
     woken = []
-    for module in ("messaging.receivers", "messaging.matching", "messaging.sending", "eventsapp.deleting"):
+    wakers = (
+        "messaging.receivers", "messaging.matching", "messaging.sending", "eventsapp.deleting", "segments.tagging",
+        "segments.sizes",
+    )  # fmt: skip
+    for module in wakers:
         monkeypatch.setattr(f"{module}.wake", woken.append)
     return woken
 

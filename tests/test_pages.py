@@ -11,10 +11,12 @@ from django.core.cache import cache
 from django.test import Client
 from django.urls import get_resolver, reverse
 from django.utils import timezone
+from pyroaring import BitMap
 
 from eventsapp.ingest import event_type
-from eventsapp.models import ApiRequest, ApiToken, Contact, Heartbeat, Invitation, Membership
+from eventsapp.models import ApiRequest, ApiToken, Contact, Heartbeat, Invitation, Membership, Tag
 from messaging.models import AutoMessage, Delivery
+from segments import tagging
 from segments.models import Segment
 from segments.urlstate import encode
 
@@ -45,12 +47,14 @@ def things(shop, buyer, does):
     )
     token, _ = ApiToken.make(workspace=shop, name="app")
     colleague = get_user_model().objects.create(username="colleague")
+    run = tagging.ask(Tag.objects.create(workspace=shop, name="VIP"), BitMap(), adds=True, question="", asked_by=None)
     asked = ApiRequest.objects.create(
         workspace=shop, request_id=uuid.uuid4(), at=timezone.now(), method="POST", path="/events", status=202
     )
     return {
         "segment": segment.pk,
         "segment_count": segment.pk,
+        "tag_run": run.pk,
         "auto_message": rule.pk,
         "delivery": delivery.pk,
         "delivery_body": delivery.pk,
@@ -404,7 +408,7 @@ def test_a_segment_in_use_is_not_archived(editor, shop, things):
     segment = Segment.objects.get()
     AutoMessage.objects.update(audience=segment)
     page = editor.post(segment.get_absolute_url(), {"action": "archive"}, follow=True).content.decode()
-    assert "is used by Thanks" in page
+    assert "is used by the auto-message “Thanks”" in page
     assert Segment.objects.active().exists()
 
 

@@ -8,9 +8,10 @@ from django.db import transaction
 from django.urls import reverse
 
 from eventsapp.models import Contact
-from segments import recent
+from segments import recent, sizes
 from segments.definition import parse
 from segments.engine import TooSlow, answer, one_moment
+from segments.models import Segment
 from segments.recent import Recent
 from segments.urlstate import encode
 
@@ -126,3 +127,10 @@ def test_what_took_too_long_is_told_by_the_api_and_the_page(api, viewer, shop, c
     edited = viewer.post(reverse("people_build", args=[shop.app_id]), row, headers={"HX-Request": "true"})
     assert edited["HX-Reswap"] == "none"
     assert fault["message"] in edited.content.decode()
+
+
+def test_a_size_that_takes_too_long_to_count_is_noted(shop, crowd, monkeypatch):
+    monkeypatch.setattr(sizes, "SECONDS", 0.001)
+    segment = Segment.objects.create(workspace=shop, name="Slow", definition=NAMES | {"version": 1, "match": "all"})
+    sizes.measure_due()
+    assert "longer than 0.001 seconds" in segment.sizes.get().problem

@@ -163,6 +163,7 @@ CELERY_BEAT_SCHEDULE = {
     # Picks up whatever a lost wake-up left. It expires, so that a worker that comes back does not find a pile of them.
     "sweep": {"task": "messaging.tasks.sweep", "schedule": 5, "options": {"expires": 10}},
     "roll up": {"task": "eventsapp.tasks.roll_up", "schedule": 60, "options": {"expires": 60}},
+    "measure sizes": {"task": "segments.tasks.measure_sizes", "schedule": 60, "options": {"expires": 60}},
 }
 
 EMAIL_TIMEOUT = 10

@@ -18,6 +18,35 @@ document.addEventListener("click", async (event) => {
   setTimeout(() => (pressed.textContent = words), 1500);
 });
 
+// A file that is written while it is read: its progress is shown, and one that breaks off is never taken for whole.
+document.addEventListener("click", async (event) => {
+  const link = event.target.closest("a[data-download]");
+  if (!link) return;
+  event.preventDefault();
+  const bar = Object.assign(document.createElement("progress"), { max: 1, value: 0, ariaLabel: link.textContent });
+  link.replaceWith(bar);
+  try {
+    const answer = await fetch(link.href);
+    if (!answer.ok) throw answer;
+    bar.max = Number(answer.headers.get("X-Row-Count")) + 1;
+    const parts = [];
+    for (const reader = answer.body.getReader(); ; ) {
+      const { done, value } = await reader.read();
+      if (done) break;
+      parts.push(value);
+      bar.value += value.reduce((lines, byte) => lines + (byte === 10), 0);
+    }
+    const file = document.createElement("a");
+    file.href = URL.createObjectURL(new Blob(parts, { type: "text/csv" }));
+    file.download = answer.headers.get("Content-Disposition").split('"')[1];
+    file.click();
+    URL.revokeObjectURL(file.href);
+  } catch {
+    alarm("The file could not be made whole, so nothing was saved. Try again.");
+  }
+  bar.replaceWith(link);
+});
+
 document.addEventListener("submit", (event) => {
   const question = event.target.dataset.confirm;
   if (question && !confirm(question)) event.preventDefault();
@@ -36,11 +65,12 @@ for (const button of document.querySelectorAll("button[data-preview]")) {
 
 // A request of htmx that fails would look as if nothing had happened.
 const failed = Object.assign(document.createElement("p"), { className: "notice bad", role: "alert" });
+function alarm(words) {
+  failed.textContent = words;
+  document.getElementById("main").prepend(failed);
+}
 for (const failure of ["htmx:sendError", "htmx:responseError"]) {
-  document.addEventListener(failure, () => {
-    failed.textContent = "The server did not answer: what you see may be old. Change something to ask again, or reload.";
-    document.getElementById("main").prepend(failed);
-  });
+  document.addEventListener(failure, () => alarm("The server did not answer: what you see may be old. Change something to ask again, or reload."));
 }
 document.addEventListener("htmx:afterRequest", ({ detail }) => detail.successful && failed.remove());
 
