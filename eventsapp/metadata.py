@@ -12,6 +12,7 @@ from eventsapp.text import fold
 LINK = re.compile(r"https?://\S+\Z", re.IGNORECASE)
 STRIPE_KEYS = ("stripe_customer", "stripe_invoice", "stripe_charge")
 MILLISECONDS = 10**11  # in seconds, this is the year 5138
+FIRST_DAY = -62_135_510_400  # of our calendar, in whatever time zone
 SAFE_INTEGER = 2**53  # beyond it a double no longer tells neighbours apart
 
 # What filters ask with: which operators a value of each kind takes.
@@ -36,7 +37,7 @@ def kind_of(key: str, value, *, date_suffix: str = "_date") -> str:
     match value:
         case bool():
             return "boolean"
-        case int() if key.endswith(date_suffix) and abs(value) < MILLISECONDS:
+        case int() if key.endswith(date_suffix) and FIRST_DAY <= value < MILLISECONDS:
             return "date"
         case int() | float():
             return "number"
