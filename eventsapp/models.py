@@ -355,6 +355,8 @@ class Contact(models.Model):
         indexes = [
             # Every question about a workspace asks who is among its People, and reads this index alone.
             models.Index(fields=["workspace", "id"], condition=PEOPLE, name="contact_people"),
+            # The sweep looks after those who were deleted lately.
+            models.Index(fields=["deleted_at"], condition=Q(deleted_at__isnull=False), name="contact_deleted"),
             # The search box asks how a text begins; opclasses are PostgreSQL's alone and ignored by SQLite.
             *(
                 models.Index(

@@ -1,4 +1,4 @@
-"""Finding and changing one person for the API."""
+"""Finding and changing one person."""
 
 from django.db import IntegrityError, transaction
 
@@ -125,9 +125,13 @@ def _conflict(double: Contact) -> Refused:
 
 
 def change_contact(contact: Contact, fields: dict) -> Contact:
-    """Change what `fields` names; custom attributes are merged, and null takes one away. Raises Refused (409)."""
+    """Change what `fields` names; custom attributes are merged, and null takes one away. Raises Refused (409), and
+    NotFound for somebody who was deleted a moment ago."""
     with transaction.atomic():
-        contact = Contact.objects.select_for_update(of=("self",)).select_related("workspace").get(pk=contact.pk)
+        present = Contact.objects.present().select_for_update(of=("self",)).select_related("workspace")
+        contact = present.filter(pk=contact.pk).first()
+        if contact is None:
+            raise NotFound("User Not Found", "id")
         fields = dict(fields)
         contact.custom_attributes = _without_nulls(contact.custom_attributes | fields.pop("custom_attributes", {}))
         for field, value in fields.items():

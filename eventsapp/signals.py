@@ -5,3 +5,7 @@ from django.dispatch import Signal
 # Events of a watched type were stored and committed, and wait to be matched. Sent for speed alone: whoever misses it
 # finds them in HandOver. Provides nothing.
 events_handed_over = Signal()
+
+# People are being deleted for good: whoever keeps something of theirs deletes it. Sent inside the transaction, so that
+# a failure undoes all of it, and again for what was stored meanwhile. Provides: contacts (their ids, a list).
+contact_erasing = Signal()

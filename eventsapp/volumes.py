@@ -13,7 +13,7 @@ from django.db import connection, transaction
 from django.db.models import Case, Count, F, IntegerField, QuerySet, Sum, Value, When
 from django.utils import timezone
 
-from eventsapp.models import EPOCH, Event, EventType, Volume, Workspace
+from eventsapp.models import EPOCH, Event, EventSummary, EventType, Volume, Workspace
 from eventsapp.sql import database_now
 
 RECENT = 30  # days
@@ -35,6 +35,13 @@ NOTE = """
         AND event.received_at > eventsapp_eventtype.counted_until AND event.received_at <= %(until)s
     )
 """
+TAKE_OUT = f"""
+    UPDATE eventsapp_volume SET count = eventsapp_volume.count - gone.count FROM (
+        SELECT event.type_id, event.created_at / {Volume.SECONDS} AS quarter, count(*) AS count
+        FROM eventsapp_event AS event JOIN eventsapp_eventtype AS type ON type.id = event.type_id
+        WHERE event.contact_id IN %s AND event.received_at <= type.counted_until GROUP BY 1, 2
+    ) AS gone WHERE eventsapp_volume.type_id = gone.type_id AND eventsapp_volume.quarter = gone.quarter
+"""
 
 
 def roll_up(until: datetime | None = None):
@@ -52,6 +59,14 @@ def forget(type: EventType):
         _lock(EventType.objects.filter(pk=type.pk))
         Volume.objects.filter(type=type).delete()
         EventType.objects.filter(pk=type.pk).update(counted_until=EPOCH)
+
+
+def take_out(people: list[int]):
+    """Count the events of these people (by id) no longer. Must run in the transaction that deletes them."""
+    done = EventSummary.objects.filter(contact__in=people).values("type")
+    _lock(EventType.objects.filter(pk__in=done))
+    with connection.cursor() as cursor:
+        cursor.execute(TAKE_OUT % f"({', '.join(['%s'] * len(people))})", people)
 
 
 def _lock(types: QuerySet[EventType]):

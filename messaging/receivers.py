@@ -5,13 +5,19 @@ from django.dispatch import receiver
 from eventsapp import health, signals
 from eventsapp.panels import Dependent, person_panels, type_users
 from eventsapp.wakeups import wake
-from messaging.models import AutoMessage, Delivery
+from messaging.models import AutoMessage, Delivery, Recipient
 from segments.models import used_by
 
 
 @receiver(signals.events_handed_over)
 def match_soon(sender, **kwargs):
     wake("messaging.tasks.match_events")
+
+
+@receiver(signals.contact_erasing)
+def forget_messages(sender, contacts, **kwargs):
+    for model in (Delivery, Recipient):
+        model.objects.filter(contact__in=contacts).delete()
 
 
 def oldest_due_delivery():
@@ -33,7 +39,7 @@ def rules_triggered_by(event_type):
 
 
 def messages_they_got(request, contact):
-    """The panel on a person's page: the newest fifty."""
+    """The panel on a person's page: the newest fifty, with why they were not sent."""
     return "messaging/_person.html", {"deliveries": contact.deliveries.newest(50), "contact": contact}
 
 

@@ -1,0 +1,93 @@
+"""Deleting a person for good: what they did, what they are called, and what upper apps keep of them.
+
+What stays is a tombstone: an id that is nobody's any more.
+"""
+
+import json
+import re
+from urllib.parse import unquote_plus
+
+from django.db import transaction
+
+from eventsapp import signals, volumes
+from eventsapp.models import ApiRequest, BulkJob, Contact, Event, EventSummary, HandOver, Tagging, now_in_seconds
+
+LATELY = 3600  # seconds for which somebody deleted is looked after; no transaction that stores events takes as long
+AT_ONCE = 500  # people in one transaction
+
+
+@transaction.atomic
+def erase(contact: Contact):
+    """Delete a person for good, and those who were merged into them. A later event with their user_id makes a new
+    person. Doing it twice is harmless."""
+    ids = _with_merged(contact.pk)
+    people = Contact.objects.filter(pk__in=ids)
+    # Nobody changes them now. Who stores an event of theirs goes on: its last look is at the person, so they go last.
+    locked = list(people.select_related("workspace").order_by("pk").select_for_update(of=("self",), no_key=True))
+    _delete_what_they_did(ids)
+    _forget_requests(locked)
+    now = now_in_seconds()
+    # Whatever columns there are, what is kept is what a row cannot be without.
+    blank = {field.attname: field.get_default() for field in Contact._meta.concrete_fields}
+    del blank["id"], blank["workspace_id"]
+    people.update(**blank | {"created_at": now, "updated_at": now, "deleted_at": now})
+
+
+def finish():
+    """Delete what was being stored for somebody at the very moment of their end. Asked by the sweep."""
+    lately = Contact.objects.filter(deleted_at__gte=now_in_seconds() - LATELY)
+    gone = list(lately.order_by("pk").values_list("pk", flat=True))
+    for start in range(0, len(gone), AT_ONCE):
+        with transaction.atomic():
+            _delete_what_they_did(gone[start : start + AT_ONCE])
+
+
+def _with_merged(pk: int) -> list[int]:
+    ids, found = [], [pk]
+    while found:
+        ids += found
+        found = list(Contact.objects.filter(merged_into__in=found).exclude(pk__in=ids).values_list("pk", flat=True))
+    return ids
+
+
+def _delete_what_they_did(ids: list[int]):
+    """What is stored at this very moment may stay behind, for `finish`."""
+    # Whoever stores an event holds, or waits for, its summary, in this order. What is new since then is not waited for.
+    summaries = EventSummary.objects.filter(contact__in=ids).order_by("type_id", "contact_id").select_for_update()
+    types = set(summaries.values_list("type_id", flat=True))
+    signals.contact_erasing.send(sender=Contact, contacts=ids)
+    volumes.take_out(ids)
+    for model in (HandOver, Tagging):
+        model.objects.filter(contact__in=ids).delete()
+    for model in (Event, EventSummary):
+        model.objects.filter(contact__in=ids, type__in=types).delete()
+
+
+# What apps said of them ----------------------------------------------------------------------------------------------
+
+
+def _forget_requests(people: list[Contact]):
+    """Delete the API requests of their workspace that name them, and what failed of bulk jobs likewise."""
+    workspace, named = people[0].workspace, _naming(people)
+    requests = ApiRequest.objects.filter(workspace=workspace)
+    telling = [
+        pk
+        for pk, path, body, *told in requests.values_list("pk", "path", "body", "errors", "notes")
+        if named("\n".join([path, body, json.dumps(told, ensure_ascii=False)]))
+    ]
+    requests.filter(pk__in=telling).delete()
+    for job in BulkJob.objects.filter(workspace=workspace).exclude(failed=[]).order_by("pk").select_for_update():
+        others = [item for item in job.failed if not named(item)]
+        if len(others) < len(job.failed):
+            job.failed = others
+            job.save(update_fields=["failed"])
+
+
+def _naming(people: list[Contact]):
+    """Return whether a text (of a link, a form, or JSON) holds the id, user_id or email of one of them."""
+    names = {name for one in people for name in (one.public_id, one.external_id, one.email) if name}
+    spelled = names | {json.dumps(name, ensure_ascii=ascii)[1:-1] for name in names for ascii in (True, False)}
+    # The longest first, and whole: the user_id 7 is not named by 17.
+    pattern = "|".join(map(re.escape, sorted(spelled, key=len, reverse=True)))
+    whole = re.compile(rf"(?<!\w)(?:{pattern})(?!\w)", re.IGNORECASE)
+    return lambda text: bool(whole.search(text) or whole.search(unquote_plus(text)))
