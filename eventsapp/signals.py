@@ -9,3 +9,8 @@ events_handed_over = Signal()
 # People are being deleted for good: whoever keeps something of theirs deletes it. Sent inside the transaction, so that
 # a failure undoes all of it, and again for what was stored meanwhile. Provides: contacts (their ids, a list).
 contact_erasing = Signal()
+
+# Somebody is being exported. Whoever keeps something of theirs answers with its name in the export and what it is: an
+# iterable of values for JSON. Sent before the first word is written, so that a failure leaves no half of a file.
+# Provides: contact.
+contact_exporting = Signal()

@@ -52,11 +52,13 @@ class Deliveries(ApiView):
         )
         page = found.newest(per_page + 1, before=after or None)
         following = {"starting_after": str(page[per_page - 1].pk)} if len(page) > per_page else None
-        rows = [_as_json(delivery) for delivery in page[:per_page]]
+        rows = [delivery_as_json(delivery) for delivery in page[:per_page]]
         return Response({"type": "list", "data": rows, "pages": {"type": "pages", "next": following}})
 
 
-def _as_json(delivery: Delivery) -> dict:
+def delivery_as_json(delivery: Delivery) -> dict:
+    """A delivery without the text that was sent."""
+
     def unix(moment):
         return moment and int(moment.timestamp())
 

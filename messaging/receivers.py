@@ -1,12 +1,17 @@
 """Hears what the apps below announce; only wakes the worker."""
 
+from collections.abc import Iterator
+
 from django.dispatch import receiver
 
 from eventsapp import health, signals
+from eventsapp.models import Contact
 from eventsapp.panels import Dependent, person_panels, type_users
 from eventsapp.wakeups import wake
 from messaging.models import AutoMessage, Delivery, Recipient
 from segments.models import used_by
+
+CHUNK = 200  # deliveries of an export that are looked up together
 
 
 @receiver(signals.events_handed_over)
@@ -18,6 +23,23 @@ def match_soon(sender, **kwargs):
 def forget_messages(sender, contacts, **kwargs):
     for model in (Delivery, Recipient):
         model.objects.filter(contact__in=contacts).delete()
+
+
+@receiver(signals.contact_exporting)
+def name_messages(sender, contact, **kwargs):
+    return "deliveries", _exported(contact)
+
+
+def _exported(contact: Contact) -> Iterator[dict]:
+    """All messages to a person, the newest first, with their text."""
+    # Here, because the worker has no use for what the API weighs.
+    from messaging.api import delivery_as_json
+
+    before = None
+    while page := contact.deliveries.newest(CHUNK, before):
+        for delivery in page:
+            yield delivery_as_json(delivery) | {"message": delivery.message.name, "body": delivery.body or None}
+        before = page[-1].pk
 
 
 def oldest_due_delivery():
