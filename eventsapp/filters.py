@@ -92,10 +92,10 @@ class EventFilter(filters.FilterSet):
         self.zone = workspace.zone
 
     def not_before(self, events, field_name, day):
-        return events.filter(created_at__gte=_start_of(day, self.zone))
+        return events.filter(created_at__gte=start_of(day, self.zone))
 
     def not_after(self, events, field_name, day):
-        return events.filter(created_at__lt=_start_of(day + timedelta(days=1), self.zone)) if day < date.max else events
+        return events.filter(created_at__lt=start_of(day + timedelta(days=1), self.zone)) if day < date.max else events
 
 
 class HistoryFilter(EventFilter):
@@ -111,7 +111,8 @@ class HistoryFilter(EventFilter):
         return events.filter(type__name=normal_name(name))
 
 
-def _start_of(day: date, zone: ZoneInfo) -> int:
+def start_of(day: date, zone: ZoneInfo) -> int:
+    """Return the Unix seconds at which a day begins in `zone`."""
     return int(datetime(day.year, day.month, day.day, tzinfo=zone).timestamp())
 
 

@@ -1,17 +1,40 @@
 """What upper apps add to the pages of this one."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import NamedTuple
 
 from django.template.loader import render_to_string
 
-# Each gets (request, contact) and returns the name of a template with its context; shown below a person's timeline.
-person_panels: list[Callable] = []
+# Each gets (request, contact) and returns the name of a template with its context.
+person_facts: list[Callable] = []  # shown beside a person's timeline
+person_panels: list[Callable] = []  # shown below it
 
 
-def shown(request, contact) -> list[str]:
-    """Return the HTML of the panels of a person's page."""
-    return [render_to_string(*panel(request, contact), request=request) for panel in person_panels]
+def drawn(panels: list[Callable], request, contact) -> list[str]:
+    """Return the HTML of panels of a person's page."""
+    return [render_to_string(*panel(request, contact), request=request) for panel in panels]
+
+
+@dataclass(frozen=True)
+class Note:
+    """What stands among the events of a person's timeline, at a time (Unix seconds). `state` names its pill, `words`
+    stand in it."""
+
+    at: int
+    name: str
+    href: str
+    state: str
+    words: str
+
+
+# Each gets (contact, since, until) and returns the Notes with since ≤ at < until (Unix seconds); None is an open side.
+timeline_notes: list[Callable] = []
+
+
+def notes_of(contact, since: int | None, until: int | None) -> list[Note]:
+    """Return what upper apps put into this part of a person's timeline."""
+    return [note for notes in timeline_notes for note in notes(contact, since, until)]
 
 
 class Dependent(NamedTuple):

@@ -3,9 +3,10 @@
 from django.contrib.auth.views import LogoutView
 from django.urls import path, re_path
 
-from eventsapp import live_views, reference, settings_views, type_views, views
+from eventsapp import live_views, person_views, reference, settings_views, type_views, views
 
 SECTIONS = "people|segments|events|messages|deliveries|settings"
+PERSON = r"^app/(?P<app_id>[-\w]+)/people/(?P<public_id>[0-9a-f]{24})/"
 
 urlpatterns = [
     path("", views.home, name="home"),
@@ -14,7 +15,11 @@ urlpatterns = [
     path("docs/api/", reference.page, name="api_reference"),
     path("invite/<str:secret>/", views.invitation, name="invitation"),
     re_path(rf"^app/(?:(?P<section>{SECTIONS})/)?$", views.last_used, name="last_used"),
-    re_path(r"^app/(?P<app_id>[-\w]+)/people/(?P<public_id>[0-9a-f]{24})/$", views.person, name="person"),
+    re_path(rf"{PERSON}$", person_views.person, name="person"),
+    re_path(rf"{PERSON}edit/$", person_views.edit_person, name="edit_person"),
+    re_path(rf"{PERSON}tags/$", person_views.tag_person, name="tag_person"),
+    re_path(rf"{PERSON}export/$", person_views.export_person, name="export_person"),
+    re_path(rf"{PERSON}delete/$", person_views.delete_person, name="delete_person"),
     path("app/<slug:app_id>/events/", type_views.events, name="events"),
     path("app/<slug:app_id>/events/<int:pk>/", type_views.event_type, name="event_type"),
     path("app/<slug:app_id>/events/live/", live_views.live, name="live"),

@@ -1,32 +1,22 @@
-"""Pages: the way in, a person, and what is said when something is wrong."""
+"""Pages: the way in, values as all pages show them, and what is said when something is wrong."""
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from itertools import groupby
 
 from django.contrib.auth import get_user_model, login
 from django.contrib.auth.decorators import login_required
 from django.contrib.auth.views import LoginView
 from django.core.exceptions import PermissionDenied
 from django.db import transaction
-from django.http import Http404
 from django.shortcuts import redirect, render
 from django.urls import reverse
-from django.utils.http import urlencode
 
-from eventsapp import panels
-from eventsapp.errors import Fault, Refused
-from eventsapp.filters import HistoryFilter, asked_in
+from eventsapp.errors import Fault
 from eventsapp.forms import LoginForm, NewColleagueForm
 from eventsapp.metadata import kind_of, shown
 from eventsapp.middleware import is_page
-from eventsapp.models import Event, EventSummary, Invitation, Membership, Tag, place_from
-from eventsapp.pages import staff_page
-from eventsapp.people import contact_by_id
+from eventsapp.models import Invitation, Membership
 from eventsapp.transport import error_response
-
-TIMELINE = 50
-
 
 # The way in ----------------------------------------------------------------------------------------------------------
 
@@ -80,7 +70,7 @@ def _new_user(form):
     return get_user_model().objects.create_user(username=email, email=email, password=form.cleaned_data["password"])
 
 
-# A person ------------------------------------------------------------------------------------------------------------
+# Values --------------------------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
@@ -123,51 +113,6 @@ def _filter_by(key, kind, value, zone) -> dict | None:
                 "value": datetime.fromtimestamp(value, UTC).astimezone(zone).date().isoformat(),
             }
     return None
-
-
-@staff_page()
-def person(request, workspace, public_id):
-    try:
-        contact = contact_by_id(workspace, public_id)
-    except Refused as error:
-        raise Http404("Nobody here has this id.") from error
-    listed = Event.objects.filter(contact=contact).select_related("type")
-    found = HistoryFilter(request.GET, queryset=listed, workspace=workspace)
-    history = found.qs.newest_first()
-    if before := request.GET.get("before"):
-        try:
-            history = history.older_than(place_from(before))
-        except ValueError as error:
-            raise Http404("That is no place in a history.") from error
-    page = list(history[: TIMELINE + 1])
-    asked = asked_in(found)
-    context = {
-        "contact": contact,
-        "days": _days(page[:TIMELINE], workspace.zone),
-        "older": urlencode(asked | {"before": page[TIMELINE - 1].place}) if len(page) > TIMELINE else None,
-        "asked": asked,
-    }
-    if request.htmx:
-        return render(request, "eventsapp/_timeline.html", context)
-    summaries = EventSummary.objects.filter(contact=contact).with_totals().select_related("type")
-    found.form.fields["event_name"].widget.attrs["list"] = "their-events"
-    context |= {
-        "filter": found,
-        "tags": Tag.objects.filter(taggings__contact=contact),
-        "attributes": chips(contact.custom_attributes, workspace.zone, date_suffix="_at"),
-        "summaries": summaries.order_by("-last"),
-        "panels": panels.shown(request, contact),
-    }
-    return render(request, "eventsapp/person.html", context)
-
-
-def _days(events, zone):
-    """Group events, newest first, by their day in `zone`: [(day, [(event, chips), …]), …]."""
-
-    def day(event):
-        return datetime.fromtimestamp(event.created_at, UTC).astimezone(zone).date()
-
-    return [(date, [(event, chips(event.metadata, zone)) for event in same]) for date, same in groupby(events, key=day)]
 
 
 # When something is wrong ----------------------------------------------------------------------------------------------

@@ -1,17 +1,20 @@
 """Hears what the apps below announce; only wakes the worker."""
 
 from collections.abc import Iterator
+from datetime import UTC, datetime
 
+from django.db.models.functions import Coalesce
 from django.dispatch import receiver
 
 from eventsapp import health, signals
 from eventsapp.models import Contact
-from eventsapp.panels import Dependent, person_panels, type_users
+from eventsapp.panels import Dependent, Note, person_panels, timeline_notes, type_users
 from eventsapp.wakeups import wake
 from messaging.models import AutoMessage, Delivery, Recipient
 from segments.models import used_by
 
 CHUNK = 200  # deliveries of an export that are looked up together
+MOST_NOTES = 200  # in a part of a timeline
 
 
 @receiver(signals.events_handed_over)
@@ -65,7 +68,28 @@ def messages_they_got(request, contact):
     return "messaging/_person.html", {"deliveries": contact.deliveries.newest(50), "contact": contact}
 
 
+def messages_in_timeline(contact: Contact, since: int | None, until: int | None) -> list[Note]:
+    """When they got which message, or are to get it; not those that were never meant to be sent."""
+    found = contact.deliveries.exclude(state=Delivery.State.SKIPPED).select_related("message")
+    found = found.annotate(at=Coalesce("sent_at", "created_at")).order_by("-at", "-pk")
+    if since is not None:
+        found = found.filter(at__gte=datetime.fromtimestamp(since, UTC))
+    if until is not None:
+        found = found.filter(at__lt=datetime.fromtimestamp(until, UTC))
+    return [
+        Note(
+            int(delivery.at.timestamp()),
+            delivery.message.name,
+            delivery.get_absolute_url(),
+            delivery.state,
+            delivery.get_state_display(),
+        )
+        for delivery in found[:MOST_NOTES]
+    ]
+
+
 health.waiting_since.append(oldest_due_delivery)
 used_by.append(rules_for)
 person_panels.append(messages_they_got)
+timeline_notes.append(messages_in_timeline)
 type_users.append(rules_triggered_by)

@@ -6,7 +6,9 @@ class SegmentsConfig(AppConfig):
 
     def ready(self):
         from eventsapp import panels, tags
+        from segments.membership import their_segments
         from segments.models import asking_for, naming
 
+        panels.person_facts.append(their_segments)
         panels.type_users.append(naming)
         tags.used_by.append(asking_for)

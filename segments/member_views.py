@@ -11,12 +11,14 @@ from django_htmx.http import HttpResponseClientRedirect
 
 from eventsapp.models import Contact, Tag
 from eventsapp.pages import staff_page
+from eventsapp.person_views import person_or_404
 from eventsapp.tags import find_or_create
 from eventsapp.text import fold
 from segments import tagging
 from segments.definition import Definition, Invalid, parse
 from segments.engine import Answer, TooSlow, answer, explain, one_moment
 from segments.exporting import csv_of
+from segments.membership import segments_of
 from segments.models import TagRun
 from segments.views import asked, saved_in
 
@@ -63,6 +65,14 @@ def people_why(request, workspace):
         return _refused(request, error)
     context |= {"definition_object": definition, "found": found[:FOUND], "more": len(found) > FOUND}
     return render(request, _template(request, "why"), context)
+
+
+@staff_page()
+def person_segments(request, workspace, public_id):
+    """To which segments a person belongs now: a page, or for htmx what its panel shows."""
+    contact = person_or_404(workspace, public_id)
+    template = "_of_person" if request.htmx else "of_person"
+    return render(request, f"segments/{template}.html", {"contact": contact, "segments": segments_of(contact)})
 
 
 # All of them ----------------------------------------------------------------------------------------------------------

@@ -372,13 +372,48 @@ def test_a_timeline_is_filtered_and_back_undoes_it(open_page, shop):
     assert events.count() == 3
     page.get_by_role("combobox", name="Event").fill("Signed.Up")
     page.keyboard.press("Tab")
-    page.wait_for_function("document.querySelectorAll('#timeline .event').length === 1")
+    page.wait_for_function("() => document.querySelectorAll('#timeline .event').length === 1")
     assert "event_name=Signed.Up" in page.url
     page.reload()
     assert events.count() == 1
     page.go_back()
-    page.wait_for_function("document.querySelectorAll('#timeline .event').length === 3")
+    page.wait_for_function("() => document.querySelectorAll('#timeline .event').length === 3")
     assert page.get_by_role("heading", level=1).inner_text() == "timeline@example.org"
+
+
+def test_a_person_is_tagged_edited_and_unsubscribed_by_clicking(open_page, shop):
+    page = open_page()
+    assert shop.post_event("clicked", event_name="signed-up") == 202
+    page.get_by_label("Find a person").fill("clicked")
+    page.get_by_role("button", name="Find", exact=True).click()
+    page.get_by_role("link", name="clicked@example.org").click()
+    page.get_by_text("In none of those that are saved.").wait_for()
+    page.get_by_label("Add a tag").fill("VIP")
+    page.keyboard.press("Enter")
+    page.get_by_label("Take off VIP").wait_for()
+    page.get_by_label("Add a tag").fill("Lapsed")
+    page.get_by_role("button", name="Add", exact=True).click()
+    page.get_by_label("Take off Lapsed").wait_for()
+    page.get_by_label("Take off VIP").click()
+    page.get_by_label("Take off VIP").wait_for(state="detached")
+    assert page.locator("#tags li").inner_text().startswith("Lapsed")
+
+    page.get_by_role("link", name="Edit").click()
+    page.get_by_label("Name (optional)").fill("Cleo")
+    page.get_by_label("Name of a new attribute").first.fill("renewal_at")
+    page.get_by_label("Kind of a new attribute").first.select_option("date")
+    page.get_by_label("Value of a new attribute").first.fill("2026-03-31")
+    page.get_by_role("button", name="Save").click()
+    assert page.get_by_role("heading", level=1).inner_text() == "Cleo"
+    assert page.get_by_text("31 Mar 2026").is_visible()
+
+    page.get_by_text("More", exact=True).click()
+    assert faults_of(page) == []
+    with page.expect_download() as download:
+        page.get_by_role("link", name="Export as JSON").click()
+    assert '"Cleo"' in download.value.path().read_text()
+    page.get_by_role("button", name="Unsubscribe").click()
+    page.get_by_text("unsubscribed", exact=True).wait_for()
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
@@ -502,6 +537,7 @@ def test_every_page_fits_and_is_accessible(open_page, width, scheme):
     addresses = [*PAGES]
     page.goto("people/?search=a")
     addresses.append(page.locator("tbody a").first.get_attribute("href"))
+    addresses += [addresses[-1] + part for part in ("edit/", "delete/", "segments/")]
     page.goto("events/")
     addresses.append(page.locator("tbody a").first.get_attribute("href"))
     addresses.append("people/?q=" + _builder_with_every_row())

@@ -113,7 +113,7 @@ def test_events_are_filtered_over_the_api_and_on_the_persons_page(api, viewer, s
     body = api.get(f"/events?type=user&user_id=ada&{query}").json()
     assert " ".join(str(event["metadata"]["n"]) for event in body["events"]) == expected
     page = viewer.get(reverse("person", args=[shop.app_id, history.public_id]) + f"?{query}")
-    shown = [event.metadata["n"] for _, events in page.context["days"] for event, _ in events]
+    shown = [event.metadata["n"] for _, lines in page.context["days"] for line in lines for event, _ in line.events]
     assert " ".join(map(str, shown)) == expected
 
 

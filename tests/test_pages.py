@@ -27,6 +27,7 @@ def definition(*conditions):
     return {"version": 1, "match": "all", "conditions": list(conditions)}
 
 
+OF_A_PERSON = ("person", "edit_person", "tag_person", "export_person", "delete_person", "person_segments")
 ORDERED = {"kind": "event", "event": "placed-order", "did": True}
 
 
@@ -62,8 +63,7 @@ def things(shop, buyer, does):
         "live_request": asked.pk,
         "event_type": rule.trigger.pk,
         "change_colleague": Membership.objects.create(user=colleague, workspace=shop).pk,
-        "person": buyer.public_id,
-    }
+    } | dict.fromkeys(OF_A_PERSON, buyer.public_id)
 
 
 def workspace_patterns(patterns=None):
@@ -140,6 +140,9 @@ CHANGES = [
     ("auto_message", "editor", {"name": "New", "event": "x", "frequency": "once", "subject": "s", "body": "b"}),
     ("message_preview", "editor", {"event": "x", "subject": "s", "body": "b"}),
     ("delivery", "editor", {}),
+    ("person", "editor", {"action": "archive"}),
+    ("tag_person", "editor", {"name": "VIP"}),
+    ("delete_person", "admin", {"confirm": "buyer@example.org"}),
     (
         "change_workspace",
         "admin",
