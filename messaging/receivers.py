@@ -1,4 +1,4 @@
-"""Hears what the apps below announce; only wakes the worker."""
+"""Hears what the apps below announce, and adds to their pages what it knows."""
 
 from collections.abc import Iterator
 from datetime import UTC, datetime
