@@ -416,6 +416,49 @@ def test_a_person_is_tagged_edited_and_unsubscribed_by_clicking(open_page, shop)
     page.get_by_text("unsubscribed", exact=True).wait_for()
 
 
+def test_single_keys_can_be_switched_off(open_page):
+    page = open_page()
+    keys, opened = page.keyboard, page.locator("dialog[open]")
+    keys.press("?")
+    page.get_by_label("Single keys").uncheck()
+    page.get_by_role("dialog").get_by_role("button", name="Close").click()
+    for _ in range(2):
+        for key in "?eg":
+            keys.press(key)
+        page.wait_for_timeout(400)
+        assert opened.count() == 0
+        assert page.locator("#rows .condition").count() == 0
+        page.reload()
+    page.goto("settings/")
+    assert not page.get_by_label("Single keys").is_checked()
+    page.get_by_label("Single keys").check()
+    page.get_by_role("heading", name="This browser").click()
+    page.goto("people/")
+    keys.press("?")
+    assert opened.count() == 1
+
+
+def test_the_colours_are_chosen_and_remembered(open_page):
+    page = open_page()
+
+    def is_dark():
+        return page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(15, 18, 24)"
+
+    assert not is_dark()
+    page.get_by_label("Colours").select_option("dark")
+    assert is_dark()
+    # It is so before anything is painted: no module has a part in it.
+    page.route("**/ui/app*.js", lambda route: route.fulfill(body="", content_type="text/javascript"))
+    page.goto("events/")
+    assert is_dark()
+    page.unroute("**/ui/app*.js")
+    page.goto("events/")
+    assert page.get_by_label("Colours").input_value() == "dark"
+    page.get_by_label("Colours").select_option("")
+    page.reload()
+    assert not is_dark()
+
+
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_the_light_turns_green_with_the_first_event(open_page, shop, scheme):
     app_id, token = new_workspace(shop, scheme)

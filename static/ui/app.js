@@ -63,6 +63,32 @@ for (const button of document.querySelectorAll("button[data-preview]")) {
   show();
 }
 
+// Choices that this browser remembers: early.js puts them on the root before a page is painted.
+const { dataset } = document.documentElement;
+
+function showChoices() {
+  for (const control of document.querySelectorAll("[data-choice]")) {
+    const chosen = dataset[control.dataset.choice] ?? "";
+    if (control.type === "checkbox") control.checked = chosen !== "off";
+    else control.value = chosen;
+  }
+}
+
+document.addEventListener("change", ({ target }) => {
+  const { choice } = target.dataset;
+  if (!choice) return;
+  const chosen = target.type === "checkbox" ? (target.checked ? "" : "off") : target.value;
+  if (chosen) dataset[choice] = chosen;
+  else delete dataset[choice];
+  showChoices();
+  try {
+    localStorage.setItem(choice, chosen);
+  } catch {
+    // Then it holds for this page alone.
+  }
+});
+showChoices();
+
 // A request of htmx that fails would look as if nothing had happened.
 const failed = Object.assign(document.createElement("p"), { className: "notice bad", role: "alert" });
 function alarm(words) {
