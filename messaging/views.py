@@ -13,6 +13,7 @@ from django.utils.html import escape, format_html
 from django.views.decorators.clickjacking import xframe_options_sameorigin
 from django.views.decorators.http import require_POST
 
+from eventsapp.filters import asked_in
 from eventsapp.incoming import normal_name
 from eventsapp.ingest import event_type
 from eventsapp.models import Event, EventType, HandOver
@@ -212,6 +213,7 @@ def deliveries(request, workspace):
         "deliveries": page[:PAGE],
         "older": query.urlencode() if query["before"] else None,
         "parked": _parked(workspace),
+        "asked": asked_in(found),
     }
     template = "messaging/_deliveries.html" if request.htmx else "messaging/deliveries.html"
     return render(request, template, data)

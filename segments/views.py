@@ -13,6 +13,7 @@ from django.views.decorators.http import require_POST
 from django_htmx.http import push_url, replace_url, reswap
 
 from eventsapp.filters import PeopleFilter
+from eventsapp.metadata import kind_of, shown
 from eventsapp.models import Contact, Event, EventSummary, EventType
 from eventsapp.pages import staff_page
 from eventsapp.volumes import daily_of
@@ -233,10 +234,16 @@ def _people(workspace, ids: list[int], definition: Definition | None = None) -> 
                 "contact": contact,
                 "last_event": last.get(pk),
                 "done": [done.get((pk, types.get(name))) for name in names],
-                "custom": [contact.custom_attributes.get(key) for key in columns],
+                "custom": [_custom(contact, key) for key in columns],
             }
         )
     return rows
+
+
+def _custom(contact: Contact, key: str) -> str | None:
+    """A custom attribute as staff read it."""
+    value = contact.custom_attributes.get(key)
+    return None if value is None else shown(kind_of(key, value, date_suffix="_at"), value, contact.workspace.zone)
 
 
 def _found_by_words(request, workspace, words):
