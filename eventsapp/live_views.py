@@ -36,13 +36,19 @@ def live(request, workspace):
     return render(request, f"eventsapp/_{part}.html", context)
 
 
-def _arrivals(request, workspace) -> dict:
-    newest = Event.objects.newest_received(workspace, SHOWN).select_related("type", "contact")
+def arrivals(workspace, number: int) -> list[tuple]:
+    """The events that were stored last: [(event, chips, whether it had happened some time before), …]."""
+    newest = Event.objects.newest_received(workspace, number).select_related("type", "contact")
     events = []
     for event in newest:
         event.contact.workspace = workspace
         late = event.received_at.timestamp() - event.created_at > LATE
         events.append((event, chips(event.metadata, workspace.zone), late))
+    return events
+
+
+def _arrivals(request, workspace) -> dict:
+    events = arrivals(workspace, SHOWN)
     seen = _mark(event.key for event, *_ in events)
     is_first = bool(events) and request.GET.get("seen") == _mark(())
     return {"arrivals": {"events": events, "seen": seen, "is_first": is_first}}

@@ -93,7 +93,7 @@ class Workspace(models.Model):
         return self.name
 
     def get_absolute_url(self):
-        return reverse("people", args=[self.app_id])
+        return reverse("dashboard", args=[self.app_id])
 
     def contact_pk(self, public_id: str) -> int | None:
         """Return the key of the contact that has this id in the API, if it can be one of this workspace."""

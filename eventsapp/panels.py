@@ -6,6 +6,17 @@ from typing import NamedTuple
 
 from django.template.loader import render_to_string
 
+from eventsapp.models import Workspace
+
+
+@dataclass(frozen=True)
+class Link:
+    """Words that lead somewhere."""
+
+    words: str
+    url: str
+
+
 # Each gets (request, contact) and returns the name of a template with its context.
 person_facts: list[Callable] = []  # shown beside a person's timeline
 person_panels: list[Callable] = []  # shown below it
@@ -60,3 +71,26 @@ type_users: list[Callable[..., list[Dependent]]] = []
 def users_of(event_type) -> list[Dependent]:
     """Return what uses an event type."""
     return [user for users in type_users for user in users(event_type)]
+
+
+# Each gets a request of Home and returns the name of a template with its context.
+dashboard_panels: list[Callable] = []
+
+
+def on_dashboard(request) -> list[str]:
+    """Return the HTML of the panels of Home."""
+    return [render_to_string(*panel(request), request=request) for panel in _lowest_first(dashboard_panels)]
+
+
+# Each gets a workspace and returns what its staff should look at, as sentences that lead there.
+attention: list[Callable[[Workspace], list[Link]]] = []
+
+
+def needing_attention(workspace: Workspace) -> list[Link]:
+    """Return all that staff should look at."""
+    return [link for sentences in _lowest_first(attention) for link in sentences(workspace)]
+
+
+def _lowest_first(added: list) -> list:
+    """What the lowest app added comes first: it is ready last."""
+    return added[::-1]

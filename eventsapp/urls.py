@@ -3,7 +3,7 @@
 from django.contrib.auth.views import LogoutView
 from django.urls import path, re_path
 
-from eventsapp import live_views, person_views, reference, settings_views, type_views, views
+from eventsapp import home_views, live_views, person_views, reference, settings_views, type_views, views
 
 SECTIONS = "people|segments|events|messages|deliveries|settings"
 PERSON = r"^app/(?P<app_id>[-\w]+)/people/(?P<public_id>[0-9a-f]{24})/"
@@ -15,6 +15,7 @@ urlpatterns = [
     path("docs/api/", reference.page, name="api_reference"),
     path("invite/<str:secret>/", views.invitation, name="invitation"),
     re_path(rf"^app/(?:(?P<section>{SECTIONS})/)?$", views.last_used, name="last_used"),
+    path("app/<slug:app_id>/", home_views.dashboard, name="dashboard"),
     re_path(rf"{PERSON}$", person_views.person, name="person"),
     re_path(rf"{PERSON}edit/$", person_views.edit_person, name="edit_person"),
     re_path(rf"{PERSON}tags/$", person_views.tag_person, name="tag_person"),

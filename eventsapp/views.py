@@ -41,7 +41,7 @@ def last_used(request, section=None):
     if membership is None:
         return render(request, "eventsapp/no_workspace.html", status=404 if section else 200)
     query = request.META["QUERY_STRING"]
-    target = reverse(section or "people", args=[membership.workspace.app_id])
+    target = reverse(section or "dashboard", args=[membership.workspace.app_id])
     return redirect(f"{target}?{query}" if query else target)
 
 
@@ -60,7 +60,7 @@ def invitation(request, secret):
             Membership.objects.get_or_create(user=user, workspace=offer.workspace, defaults={"role": offer.role})
         if form is not None:
             login(request, user, backend="django.contrib.auth.backends.ModelBackend")
-        return redirect("people", offer.workspace.app_id)
+        return redirect("dashboard", offer.workspace.app_id)
     status = 422 if form is not None and form.errors else 200
     return render(request, "eventsapp/invitation.html", {"offer": offer, "form": form}, status=status)
 

@@ -101,6 +101,17 @@ def daily(
     return {type: _bars(calendar, of_type) for type, of_type in counts.items()}
 
 
+def daily_in_all(
+    types: QuerySet[EventType], zone: ZoneInfo, *, days: int = RECENT, now: datetime | None = None
+) -> list[Bar]:
+    """Return the last `days` calendar days of `zone` with the number of events of all `types` together on each."""
+    calendar, borders = _calendar(zone, days, now)
+    counts = [0] * days
+    for _, place, count in _counts(types, borders):
+        counts[place] += count
+    return _bars(calendar, counts)
+
+
 def daily_of(events: QuerySet[Event], zone: ZoneInfo, *, days: int = RECENT, now: datetime | None = None) -> list[Bar]:
     """Return the last `days` calendar days of `zone` with how many of `events` happened on each, the earliest first.
     Counts the events themselves: for those of some people, of whom no sums are kept."""

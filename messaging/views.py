@@ -16,12 +16,13 @@ from django.views.decorators.http import require_POST
 from eventsapp.filters import asked_in
 from eventsapp.incoming import normal_name
 from eventsapp.ingest import event_type
-from eventsapp.models import Event, EventType, HandOver
+from eventsapp.models import Event, EventType
 from eventsapp.pages import staff_page
 from eventsapp.views import chips
 from messaging import email, rules, sending, text
 from messaging.filters import DeliveryFilter
 from messaging.forms import AutoMessageForm
+from messaging.home import parked_events
 from messaging.models import AutoMessage, Delivery
 from segments.builder import Tests
 from segments.definition import Invalid
@@ -212,16 +213,11 @@ def deliveries(request, workspace):
         "filter": found,
         "deliveries": page[:PAGE],
         "older": query.urlencode() if query["before"] else None,
-        "parked": _parked(workspace),
+        "parked": parked_events(workspace),
         "asked": asked_in(found),
     }
     template = "messaging/_deliveries.html" if request.htmx else "messaging/deliveries.html"
     return render(request, template, data)
-
-
-def _parked(workspace):
-    """Events that could not be matched with the rules after several attempts."""
-    return HandOver.objects.filter(type__workspace=workspace).exclude(parked_at=None).count()
 
 
 def _delivery(workspace, pk) -> Delivery:

@@ -6,6 +6,7 @@ class SegmentsConfig(AppConfig):
 
     def ready(self):
         from eventsapp import panels, tags
+        from segments import home  # noqa: F401  adding is its import's work
         from segments.membership import their_segments
         from segments.models import asking_for, naming
 

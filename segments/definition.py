@@ -122,7 +122,30 @@ def parse(workspace: Workspace, data, *, of: int | None = None) -> Definition:
 
     `of` is the id of the segment that is to have it, and must not contain itself.
     """
-    top, reader = Node(data), _Reader(workspace, frozenset() if of is None else frozenset({of}))
+    root = _read(data, _Reader(workspace, frozenset() if of is None else frozenset({of})))
+    types = types_named(workspace, {name.name for leaf in root.leaves() for name in leaf.names()})
+    return Definition(workspace, root.named(types))
+
+
+def unaskable(workspace: Workspace) -> list[tuple]:
+    """Return the active segments that cannot be asked any more, each with its Invalid: [(segment, reason), …].
+
+    What they refer to is looked up for all of them at once.
+    """
+    saved = {segment.pk: segment for segment in workspace.segments.active()}
+    referring = [kind for kind in KINDS.values() if hasattr(kind, "choices") and kind is not InSegment]
+    there = {kind.kind: dict(kind.choices(workspace)) for kind in referring} if saved else {}
+    found = []
+    for segment in saved.values():
+        try:
+            _read(segment.definition, _ReaderOfAll(workspace, frozenset(), saved, there))
+        except Invalid as reason:
+            found.append((segment, reason))
+    return found
+
+
+def _read(data, reader: "_Reader") -> Group:
+    top = Node(data)
     root = Group("all", ())
     try:
         top.object({"version", "match", "conditions"})
@@ -140,8 +163,7 @@ def parse(workspace: Workspace, data, *, of: int | None = None) -> Definition:
         top.at("conditions").wrong(f"There are {number} conditions. Write at most {MOST_CONDITIONS}.")
     if top.faults:
         raise Invalid(top.faults)
-    types = types_named(workspace, {name.name for leaf in root.leaves() for name in leaf.names()})
-    return Definition(workspace, root.named(types))
+    return root
 
 
 def parse_to_save(workspace: Workspace, data, *, of: int | None) -> Definition:
@@ -189,7 +211,7 @@ class _Reader:
         """Read what a saved segment asks as if it were written here."""
         node.object({"kind", "segment", "op"})
         id, op = node.at("segment").integer(1, MOST_ID), node.at("op").choice(("in", "not_in"))
-        saved = self.workspace.segments.active().filter(pk=id).first()
+        saved = self.segment(id)
         if saved is None:
             raise node.at("segment").wrong(f"No segment here has the id {id}.")
         if id in self.above:
@@ -200,6 +222,27 @@ class _Reader:
         if inner.faults:
             raise node.at("segment").wrong(f"“{saved.name}” cannot be asked: {inner.faults[0].message}")
         return InSegment(id, saved.name, op, group)
+
+    def segment(self, id: int):
+        return self.workspace.segments.active().filter(pk=id).first()
+
+
+@dataclass(frozen=True)
+class _ReaderOfAll(_Reader):
+    """Reads all definitions of a workspace, to find what is wrong with them. It has the `saved` segments, by their id,
+    and knows what is `there`: names by id, by kind of condition."""
+
+    saved: dict
+    there: dict[str, dict]
+
+    def condition(self, node: Node, depth: int):
+        match node.value:
+            case {"kind": str(kind)} if isinstance(id := node.value.get(kind), int) and id in self.there.get(kind, ()):
+                return node.value  # was fine when it was saved, and what it names is there
+        return super().condition(node, depth)
+
+    def segment(self, id: int):
+        return self.saved.get(id)
 
 
 def parse_where(data) -> tuple[Where, ...]:

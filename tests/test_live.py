@@ -413,7 +413,7 @@ def logged_in(installation):
     words = {"csrfmiddlewaretoken": secret, "username": "sam@example.org", "password": password}
     request = urllib.request.Request(f"{installation.url}/login/", urlencode(words).encode())
     request.add_header("Referer", f"{installation.url}/login/")
-    assert "/people/" in browser.open(request).url
+    assert browser.open(request).url.endswith(f"/app/{installation.app_id}/")
 
     def page(**query):
         address = f"{installation.url}/app/{installation.app_id}/events/live/?{urlencode(query)}"

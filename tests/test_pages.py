@@ -173,13 +173,13 @@ def test_staff_log_in_by_email_and_land_where_they_were_last(client, shop, other
     late = Membership.objects.create(user=user, workspace=other_shop, role="viewer")
     Membership.objects.filter(pk=late.pk).update(last_used_at=timezone.now())
     response = client.post("/login/", {"username": user.email.upper(), "password": "correct horse"}, follow=True)
-    assert response.redirect_chain[-1][0] == reverse("people", args=[other_shop.app_id])
+    assert response.redirect_chain[-1][0] == reverse("dashboard", args=[other_shop.app_id])
     assert client.get("/app/segments/", follow=True).redirect_chain[-1][0] == reverse(
         "segments", args=[other_shop.app_id]
     )
     assert client.get("/app/people/?search=ada").url == reverse("people", args=[other_shop.app_id]) + "?search=ada"
     # The switcher leads to the other one.
-    assert reverse("people", args=[shop.app_id]) in client.get("/", follow=True).content.decode()
+    assert reverse("dashboard", args=[shop.app_id]) in client.get("/", follow=True).content.decode()
 
 
 def test_somebody_without_a_workspace_is_told_what_to_do(client, django_user_model):

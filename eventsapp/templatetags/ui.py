@@ -12,6 +12,7 @@ register = template.Library()
 
 # 24 × 24, one stroke: our own few.
 ICONS = {
+    "home": '<path d="M3 11.5 12 4l9 7.5"/><path d="M5.5 9.5V20h13V9.5M10 20v-6h4v6"/>',
     "people": '<circle cx="9" cy="8" r="3.5"/><path d="M2.5 20c0-4 3-6 6.5-6s6.5 2 6.5 6"/>'
     '<path d="M16 4.8a3.5 3.5 0 0 1 0 6.4M18 14.4c2.2.7 3.5 2.6 3.5 5.6"/>',
     "filter": '<path d="M3 5h18l-7 8.5V20l-4-2v-4.5z"/>',

@@ -12,5 +12,15 @@ register = template.Library()
 def did_event_url(context, event: str, where: dict | None = None) -> str:
     """The people page, filtered by who did `event`, with one test of its metadata if given."""
     condition = {"kind": "event", "event": event, "did": True} | ({"where": [where]} if where else {})
+    return _people_who(context, condition)
+
+
+@register.simple_tag(takes_context=True)
+def new_people_url(context, days: int) -> str:
+    """The people page, filtered by who was first heard of in the last `days` days."""
+    return _people_who(context, {"kind": "attribute", "field": "created_at", "op": "less_than_days_ago", "value": days})
+
+
+def _people_who(context, condition: dict) -> str:
     definition = {"version": 1, "match": "all", "conditions": [condition]}
     return f"{reverse('people', args=[context['workspace'].app_id])}?q={encode(definition)}"

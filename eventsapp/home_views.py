@@ -1,0 +1,47 @@
+"""Home: what happened, what needs attention, the ways on from there."""
+
+from datetime import timedelta
+
+from django.conf import settings
+from django.db.models import Subquery
+from django.db.models.functions import Coalesce
+from django.shortcuts import render
+from django.utils import timezone
+
+from eventsapp import panels
+from eventsapp.live_views import arrivals
+from eventsapp.models import Contact, EventType, Workspace
+from eventsapp.pages import staff_page
+from eventsapp.volumes import daily_in_all
+
+LATEST = 6  # events
+NEW = 7  # days for which a person is new
+
+
+@staff_page()
+def dashboard(request, workspace):
+    """How much happened and who is here, or, before the first event, how to begin."""
+    context = {
+        "attention": panels.needing_attention(workspace),
+        "latest": arrivals(workspace, LATEST),
+        "base_url": settings.BASE_URL,
+    }
+    if context["latest"]:
+        bars = daily_in_all(EventType.objects.filter(workspace=workspace), workspace.zone)
+        context |= _people(workspace) | {
+            "bars": bars,
+            "highest": max(bar.count for bar in bars),
+            "recent": sum(bar.count for bar in bars),
+            "panels": panels.on_dashboard(request),
+        }
+    return render(request, "eventsapp/dashboard.html", context)
+
+
+def _people(workspace: Workspace) -> dict:
+    """How many people there are, and how many are new."""
+    people = Contact.objects.filter(workspace=workspace).people()
+    since = int((timezone.now() - timedelta(days=NEW)).timestamp())
+    # Ids are given in the order in which people come, so this reads those who are new alone.
+    known = people.filter(created_at__lte=since).order_by("-pk").values("pk")[:1]
+    new = people.filter(pk__gt=Coalesce(Subquery(known), 0))
+    return {"people": people.count(), "new_people": new.count(), "new_days": NEW}

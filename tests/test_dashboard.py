@@ -1,0 +1,303 @@
+"""Home, and what it tells to look at."""
+
+import re
+import time
+import uuid
+
+import pytest
+from django.core.cache import cache
+from django.urls import reverse
+from django.utils import timezone
+
+from eventsapp.ingest import event_type
+from eventsapp.models import ApiRequest, Contact, EventType, HandOver, Heartbeat
+from eventsapp.volumes import roll_up
+from messaging.models import AutoMessage, Delivery
+from segments.models import Segment
+from segments.urlstate import encode
+
+pytestmark = pytest.mark.django_db
+
+DAY = 86_400
+ORDERED = {"kind": "event", "event": "placed-order", "did": True}
+
+
+def definition(*conditions):
+    return {"version": 1, "match": "all", "conditions": list(conditions)}
+
+
+def text(response) -> str:
+    """What is to be read on a page, without its side bar."""
+    main = response.content.decode().partition("<main")[2].partition("</main>")[0]
+    return " ".join(re.sub(r"<[^>]+>", " ", main).replace("&#x27;", "'").split())
+
+
+def attention(client, shop) -> dict[str, str]:
+    """What needs attention: sentence → address."""
+    page = client.get(reverse("dashboard", args=[shop.app_id])).content.decode()
+    lists = "".join(re.findall(r'<ul class="attention">(.*?)</ul>', page, re.S))
+    return {
+        words: address.replace("&amp;", "&") for address, words in re.findall(r'<a href="([^"]+)">(.*?)</a>', lists)
+    }
+
+
+def deliver(rule, contact, state="sent", **fields):
+    event = {"event_name": rule.trigger.name, "created_at": 1760000000, "metadata": {}}
+    return Delivery.objects.create(
+        message=rule, contact=contact, event_id=uuid.uuid4(), event=event, state=state, **fields
+    )
+
+
+@pytest.fixture
+def rule(shop):
+    return AutoMessage.objects.create(
+        workspace=shop, name="Thanks", trigger=event_type(shop, "placed-order"), subject="Hi", body="Hi", state="live"
+    )
+
+
+# Home ----------------------------------------------------------------------------------------------------------------
+
+
+def test_home_is_where_everything_begins(viewer, shop):
+    home = reverse("dashboard", args=[shop.app_id])
+    assert home == f"/app/{shop.app_id}/"
+    for address in ("/", "/app/"):
+        assert viewer.get(address).url == home
+    assert viewer.get("/app/people/").url == reverse("people", args=[shop.app_id])
+    assert shop.get_absolute_url() == home
+
+
+def test_one_section_is_where_you_are(viewer, shop, buyer):
+    for name, here in [("dashboard", ["Home"]), ("people", ["People"]), ("live", ["Events"])]:
+        page = viewer.get(reverse(name, args=[shop.app_id])).content.decode()
+        assert re.findall(r'aria-current="page">.*?</svg> (.*?)</a>', page) == here
+    assert 'aria-current="page"' in viewer.get(buyer.get_absolute_url()).content.decode()
+
+
+def test_home_tells_how_much_happened_and_who_is_new(viewer, shop, other_shop, buyer, person, does):
+    does(buyer, "placed-order", times=3, metadata={"total": {"amount": 4900, "currency": "usd"}})
+    does(buyer, "opened-app", days_ago=3, times=2)
+    does(buyer, "opened-app", days_ago=40)
+    roll_up(timezone.now())
+    does(buyer, "opened-app", days_ago=1)
+    does(person("stranger", workspace=other_shop), "placed-order", times=5)
+    long_ago = person("old")
+    Contact.objects.filter(pk=long_ago.pk).update(created_at=int(time.time()) - 8 * DAY)
+    Contact.objects.filter(pk=buyer.pk).update(created_at=int(time.time()) - 9 * DAY)
+    person("new", email="new@example.org")
+    person("gone", archived_at=1)
+    person("seen", role="visitor")
+    response = viewer.get(reverse("dashboard", args=[shop.app_id]))
+    page = response.content.decode()
+    assert "6 events, at most 3 a day" in text(response)
+    assert page.partition("<main")[2].count("<rect") == 30
+    assert "In all 3" in text(response)
+    assert "New in 7 days 1" in text(response)
+    assert "49.00 USD" in page
+    assert "stranger" not in page
+    # The number leads to the very people that it counts.
+    link = re.search(r'New in 7 days</dt><dd><a href="([^"]+)"', page)[1]
+    assert "new@example.org" in viewer.get(link).content.decode()
+    assert "<strong>1</strong> person match" in viewer.get(link).content.decode()
+
+
+def test_home_shows_the_latest_events_and_who_did_them(viewer, shop, buyer, does):
+    does(buyer, "opened-app", times=9)
+    does(buyer, "placed-order")
+    page = viewer.get(reverse("dashboard", args=[shop.app_id])).content.decode()
+    latest = page.partition("Latest events")[2].partition("</section>")[0]
+    assert latest.count("<li>") == 6
+    assert latest.index("placed-order") < latest.index("opened-app")
+    assert buyer.get_absolute_url() in latest
+    assert reverse("live", args=[shop.app_id]) in latest
+
+
+def test_home_shows_the_segments_changed_last_and_asks_for_their_sizes_later(viewer, shop, buyer, does):
+    does(buyer, "placed-order")
+    for number in range(7):
+        Segment.objects.create(workspace=shop, name=f"Segment {number}", definition=definition(ORDERED))
+    Segment.objects.get(name="Segment 6").archive()
+    page = viewer.get(reverse("dashboard", args=[shop.app_id])).content.decode()
+    assert re.findall(r">(Segment \d)<", page) == [f"Segment {number}" for number in (5, 4, 3, 2, 1)]
+    [*counts] = re.findall(r'hx-get="([^"]+/count/)"', page)
+    assert viewer.get(counts[0]).content.decode().split()[0] == "1"
+
+
+def test_home_tells_what_was_sent_and_what_was_not(viewer, shop, buyer, does, rule):
+    does(buyer, "placed-order")
+    for state in ("sent", "sent", "failed", "skipped", "held", "queued"):
+        deliver(rule, buyer, state)
+    old = deliver(rule, buyer, "sent")
+    Delivery.objects.filter(pk=old.pk).update(created_at=timezone.now() - timezone.timedelta(days=31))
+    told = text(viewer.get(reverse("dashboard", args=[shop.app_id])))
+    assert "Sent 2 Not sent 3 of these failed 1 On their way 1" in told
+    assert "1 live auto message" in told
+
+
+def test_a_newcomer_is_told_the_next_three_steps(viewer, shop):
+    response = viewer.get(reverse("dashboard", args=[shop.app_id]))
+    page = response.content.decode()
+    assert "curl -i" in page
+    assert page.partition("steps")[2].partition("</ol>")[0].count("<li>") == 3
+    for name in ("settings", "live", "people", "messages"):
+        assert reverse(name, args=[shop.app_id]) in page.partition("<main")[2]
+    assert "needs attention" not in page
+
+
+def test_home_asks_few_questions_however_much_there_is(
+    viewer, shop, buyer, person, does, django_assert_max_num_queries, django_assert_num_queries
+):
+    def fill(number):
+        for one in range(number):
+            ada = person(f"person-{one}-{number}")
+            does(ada, f"event-{one}-{number}", times=3)
+            tag = shop.tags.create(name=f"tag {one} {number}")
+            conditions = [ORDERED, {"kind": "tag", "tag": tag.pk, "op": "has"}]
+            if inner := shop.segments.first():
+                conditions.append({"kind": "segment", "segment": inner.pk, "op": "in"})
+            Segment.objects.create(workspace=shop, name=f"S {one} {number}", definition=definition(*conditions))
+            rule = AutoMessage.objects.create(
+                workspace=shop, name=f"R {one}", trigger=event_type(shop, f"never-{one}"), subject="s", state="live"
+            )
+            deliver(rule, ada, "failed")
+
+    address = reverse("dashboard", args=[shop.app_id])
+    fill(2)
+    viewer.get(address)
+    with django_assert_max_num_queries(19) as asked:
+        viewer.get(address)
+        number = len(asked)
+    fill(12)
+    viewer.get(address)
+    with django_assert_num_queries(number):
+        page = viewer.get(address).content.decode()
+    assert "And more" in page
+
+
+# What needs attention ------------------------------------------------------------------------------------------------
+
+
+def test_when_nothing_is_wrong_one_calm_line_says_so(viewer, shop, buyer, does, rule):
+    does(buyer, "placed-order")
+    Delivery.objects.all().delete()
+    HandOver.objects.all().delete()
+    assert attention(viewer, shop) == {}
+    assert "Nothing: messages go out" in text(viewer.get(reverse("dashboard", args=[shop.app_id])))
+
+
+def test_a_standstill_is_told_once(viewer, shop, buyer, does, rule):
+    deliver(rule, buyer, "queued", due_at=timezone.now() - timezone.timedelta(minutes=5))
+    does(buyer, "placed-order")
+    cache.clear()
+    page = viewer.get(reverse("dashboard", args=[shop.app_id])).content.decode()
+    assert page.count("Messages are standing still") == 1
+    Heartbeat.beat("work")
+    cache.clear()
+    assert attention(viewer, shop) == {}
+
+
+def test_refused_requests_of_the_last_hour_need_attention(viewer, shop, other_shop):
+    def ask(status, minutes_ago, workspace=shop):
+        at = timezone.now() - timezone.timedelta(minutes=minutes_ago)
+        ApiRequest.objects.create(
+            workspace=workspace, request_id=uuid.uuid4(), at=at, method="POST", path="/events", status=status
+        )
+
+    ask(202, 1)
+    ask(422, 61)
+    ask(400, 1, other_shop)
+    assert attention(viewer, shop) == {}
+    ask(422, 59)
+    [(words, address)] = attention(viewer, shop).items()
+    assert words == "One API request was refused in the last hour."
+    assert '<span class="pill failed">422</span>' in viewer.get(address).content.decode()
+    ask(400, 5)
+    assert list(attention(viewer, shop)) == ["2 API requests were refused in the last hour."]
+
+
+def test_failed_deliveries_of_the_last_day_need_attention(viewer, shop, buyer, rule, does):
+    does(buyer, "placed-order")
+    deliver(rule, buyer, "failed", due_at=timezone.now() - timezone.timedelta(hours=25))
+    deliver(rule, buyer, "skipped")
+    assert attention(viewer, shop) == {}
+    # It was tried for a day before it was given up.
+    late = deliver(rule, buyer, "failed")
+    Delivery.objects.filter(pk=late.pk).update(created_at=timezone.now() - timezone.timedelta(hours=30))
+    [(words, address)] = attention(viewer, shop).items()
+    assert words == "One delivery failed in the last 24 hours."
+    assert "Ada Buyer" in viewer.get(address).content.decode()
+
+
+def test_events_that_could_not_be_matched_need_attention(viewer, shop, buyer, does, rule):
+    EventType.objects.update(watched=True)
+    does(buyer, "placed-order", times=2)
+    HandOver.objects.update(parked_at=timezone.now())
+    [(words, address)] = attention(viewer, shop).items()
+    assert words == "2 events could not be matched with the messages."
+    assert "could not be matched" in viewer.get(address).content.decode()
+
+
+def test_a_live_rule_whose_event_stays_away_needs_attention(viewer, shop, buyer, does, rule):
+    assert attention(viewer, shop) == {
+        "“Thanks” is live, but placed-order has never been seen.": rule.get_absolute_url()
+    }
+    does(buyer, "placed-order", days_ago=65)
+    assert list(attention(viewer, shop)) == ["“Thanks” is live, but placed-order was last seen 2\xa0months ago."]
+    AutoMessage.objects.update(state="paused")
+    assert attention(viewer, shop) == {}
+    AutoMessage.objects.update(state="live")
+    does(buyer, "placed-order", days_ago=29)
+    assert attention(viewer, shop) == {}
+
+
+def test_a_segment_that_cannot_be_asked_any_more_needs_attention(viewer, shop, rule, buyer, does):
+    does(buyer, "placed-order")
+    vip = shop.tags.create(name="vip")
+    conditions = [
+        {"kind": "tag", "tag": vip.pk, "op": "has"},
+        {"kind": "message", "message": rule.pk, "state": "sent"},
+        ORDERED,
+    ]
+    inner = Segment.objects.create(workspace=shop, name="Inner", definition=definition(*conditions))
+    within = {"kind": "segment", "segment": inner.pk, "op": "in"}
+    outer = Segment.objects.create(workspace=shop, name="Outer", definition=definition(within))
+    Segment.objects.create(workspace=shop, name="Fine", definition=definition(ORDERED))
+    assert attention(viewer, shop) == {}
+    vip.delete()
+    found = attention(viewer, shop)
+    assert list(found.values()) == [inner.get_absolute_url(), outer.get_absolute_url()]
+    assert "The segment “Inner” cannot be asked any more. No tag here has the id" in next(iter(found))
+    Segment.objects.filter(pk=inner.pk).update(definition={"version": 1, "conditions": [[], {"kind": []}]})
+    assert len(attention(viewer, shop)) == 2
+
+
+# Empty lists ---------------------------------------------------------------------------------------------------------
+
+
+def test_an_empty_list_says_what_would_be_there(viewer, shop, rule):
+    address = reverse("deliveries", args=[shop.app_id])
+    assert "one for each event that a live message answers" in text(viewer.get(address))
+    assert "No delivery like that" in text(viewer.get(address, {"state": "sent"}))
+    EventType.objects.update(archived_at=timezone.now())
+    assert "All are archived" in text(viewer.get(reverse("events", args=[shop.app_id])))
+
+
+def test_attributes_in_the_table_of_people_read_as_people_write(viewer, shop, person):
+    person("ada", plan={"a": [True]}, vip=True, renewal_at=1760000000)
+    fields = [f"custom_attributes.{name}" for name in ("plan", "vip", "renewal_at")]
+    conditions = [{"kind": "attribute", "field": field, "op": "known"} for field in fields]
+    page = viewer.get(reverse("people", args=[shop.app_id]), {"q": encode(definition(*conditions))}).content.decode()
+    assert re.findall(r'<span class="pill">(.*?)</span>', page) == ["{&quot;a&quot;: [true]}", "true", "9 Oct 2025"]
+
+
+# What the browser remembers ------------------------------------------------------------------------------------------
+
+
+def test_colours_and_keys_are_chosen_before_anything_is_painted(viewer, shop, client):
+    for page in (viewer.get("/", follow=True), client.get("/login/")):
+        head = page.content.decode().partition("</head>")[0]
+        assert head.index("ui/early.js") < head.index("ui/app.css")
+    home = viewer.get("/", follow=True).content.decode()
+    assert re.findall(r'<option value="(\w*)">', home.partition('data-choice="theme"')[2]) == ["", "light", "dark"]
+    assert 'data-choice="keys"' in viewer.get(reverse("people", args=[shop.app_id])).content.decode()
+    assert 'data-choice="keys"' in viewer.get(reverse("settings", args=[shop.app_id])).content.decode()
