@@ -6,4 +6,4 @@ class EventsappConfig(AppConfig):
     verbose_name = "People and events"
 
     def ready(self):
-        from eventsapp import attention, checks, lookups  # noqa: F401  registering is their import's work
+        from eventsapp import attention, checks, finding, lookups  # noqa: F401  registering is their import's work

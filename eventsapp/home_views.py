@@ -1,4 +1,4 @@
-"""Home: what happened, what needs attention, the ways on from there."""
+"""Home: what happened, what needs attention, the ways on from there; and the search for everything by words."""
 
 from datetime import timedelta
 
@@ -16,6 +16,7 @@ from eventsapp.volumes import daily_in_all
 
 LATEST = 6  # events
 NEW = 7  # days for which a person is new
+MOST_WORDS = 255  # characters
 
 
 @staff_page()
@@ -45,3 +46,11 @@ def _people(workspace: Workspace) -> dict:
     known = people.filter(created_at__lte=since).order_by("-pk").values("pk")[:1]
     new = people.filter(pk__gt=Coalesce(Subquery(known), 0))
     return {"people": people.count(), "new_people": new.count(), "new_days": NEW}
+
+
+@staff_page()
+def search(request, workspace):
+    """What is found by `?words=`: a page of its own, or for htmx the list in the dialog."""
+    words = request.GET.get("words", "").strip()[:MOST_WORDS]
+    template = "_found" if request.htmx else "search"
+    return render(request, f"eventsapp/{template}.html", {"words": words, "kinds": panels.found(workspace, words)})

@@ -11,10 +11,11 @@ from eventsapp.models import Workspace
 
 @dataclass(frozen=True)
 class Link:
-    """Words that lead somewhere."""
+    """Words that lead somewhere, with a few more about what is there."""
 
     words: str
     url: str
+    note: str = ""
 
 
 # Each gets (request, contact) and returns the name of a template with its context.
@@ -89,6 +90,16 @@ attention: list[Callable[[Workspace], list[Link]]] = []
 def needing_attention(workspace: Workspace) -> list[Link]:
     """Return all that staff should look at."""
     return [link for sentences in _lowest_first(attention) for link in sentences(workspace)]
+
+
+# What is found, and who finds the first few of it by some words, which may be none.
+finders: list[tuple[str, Callable[[Workspace, str], list[Link]]]] = []
+
+
+def found(workspace: Workspace, words: str) -> list[tuple[str, list[Link]]]:
+    """Return what is found by `words`, kind by kind: [(what it is, links), …]."""
+    kinds = [(kind, find(workspace, words)) for kind, find in _lowest_first(finders)]
+    return [(kind, links) for kind, links in kinds if links]
 
 
 def _lowest_first(added: list) -> list:

@@ -9,3 +9,8 @@ def fold(text: str) -> str:
     SQLite lowers ASCII alone and PostgreSQL by its locale, so neither is asked.
     """
     return unicodedata.normalize("NFC", text).lower()
+
+
+def holds(text: str, words: str) -> bool:
+    """Whether `words` stand somewhere in `text`, in whatever case."""
+    return fold(words) in fold(text)

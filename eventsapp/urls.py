@@ -16,6 +16,7 @@ urlpatterns = [
     path("invite/<str:secret>/", views.invitation, name="invitation"),
     re_path(rf"^app/(?:(?P<section>{SECTIONS})/)?$", views.last_used, name="last_used"),
     path("app/<slug:app_id>/", home_views.dashboard, name="dashboard"),
+    path("app/<slug:app_id>/search/", home_views.search, name="search"),
     re_path(rf"{PERSON}$", person_views.person, name="person"),
     re_path(rf"{PERSON}edit/$", person_views.edit_person, name="edit_person"),
     re_path(rf"{PERSON}tags/$", person_views.tag_person, name="tag_person"),

@@ -1,4 +1,4 @@
-"""What messages add to Home."""
+"""What messages add to Home and to the search."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -10,10 +10,12 @@ from django.utils.timesince import timesince
 from eventsapp import panels
 from eventsapp.models import Event, HandOver, Workspace
 from eventsapp.panels import Link
+from eventsapp.text import holds
 from messaging.models import AutoMessage, Delivery
 
 RECENTLY = timedelta(days=30)
 FAILED_FOR = timedelta(hours=24)
+FEW = 5
 WAITING = (Delivery.State.QUEUED, Delivery.State.SENDING)
 
 
@@ -77,5 +79,13 @@ def _last_seen(rule: AutoMessage) -> str:
     return f"{rule.trigger} was last seen {ago} ago"
 
 
+def find_messages(workspace: Workspace, words: str) -> list[Link]:
+    if not words:
+        return []
+    named = [one for one in workspace.auto_messages.defer("body", "where") if holds(one.name, words)]
+    return [Link(one.name, one.get_absolute_url(), one.get_state_display().lower()) for one in named[:FEW]]
+
+
 panels.dashboard_panels.append(recent_deliveries)
 panels.attention.append(troubles)
+panels.finders.append(("Auto messages", find_messages))

@@ -1,8 +1,9 @@
-"""What segments add to Home."""
+"""What segments add to Home and to the search."""
 
 from eventsapp import panels
 from eventsapp.models import Workspace
 from eventsapp.panels import Link
+from eventsapp.text import holds
 from segments.definition import unaskable
 
 FEW = 5
@@ -22,5 +23,13 @@ def broken_segments(workspace: Workspace) -> list[Link]:
     ]
 
 
+def find_segments(workspace: Workspace, words: str) -> list[Link]:
+    if not words:
+        return []
+    named = [one for one in workspace.segments.active().defer("definition") if holds(one.name, words)]
+    return [Link(one.name, one.get_absolute_url(), one.description) for one in named[:FEW]]
+
+
 panels.dashboard_panels.append(latest_segments)
 panels.attention.append(broken_segments)
+panels.finders.append(("Segments", find_segments))

@@ -417,6 +417,70 @@ def test_a_person_is_tagged_edited_and_unsubscribed_by_clicking(open_page, shop)
     page.get_by_text("unsubscribed", exact=True).wait_for()
 
 
+def test_everything_is_found_by_keyboard_alone(open_page):
+    page = open_page()
+    keys, found = page.keyboard, page.locator("#found")
+    page.goto("events/")
+    page.get_by_role("link", name="Segments").focus()
+    keys.press("/")
+    field = page.get_by_label("People, segments, events, messages or pages")
+    found.get_by_role("link", name="Home").wait_for()
+    keys.type("placed")
+    found.get_by_role("link", name="placed-order").wait_for()
+    # Esc closes it, and the focus is where it was.
+    keys.press("Escape")
+    assert not field.is_visible()
+    assert page.evaluate("document.activeElement.textContent.trim()") == "Segments"
+
+    # What stood there is marked, so that typing begins anew; arrows go through what is found, and round.
+    keys.press("/")
+    keys.type("se")
+    found.get_by_role("link", name="Segments").wait_for()
+    links = found.get_by_role("link").count()
+    assert links > 1
+    for _ in range(links):
+        keys.press("ArrowDown")
+    assert found.get_by_role("link").last.evaluate("link => link === document.activeElement")
+    keys.press("ArrowDown")
+    assert field.evaluate("field => field === document.activeElement")
+    keys.press("ArrowUp")
+    keys.press("ArrowUp")
+    target = page.evaluate("document.activeElement.href")
+    keys.press("Enter")
+    page.wait_for_url(target)
+
+    # Enter in the field opens the first, or, before there is an answer, the page that will have it.
+    keys.press("/")
+    keys.type("placed-ord")
+    found.get_by_role("link", name="placed-order").wait_for()
+    keys.press("Enter")
+    page.wait_for_url(re.compile(r"/events/\d+/"))
+    keys.press("/")
+    keys.type("placed-order")
+    keys.press("Enter")
+    page.wait_for_url(re.compile(r"/search/\?words=placed-order"))
+    assert page.get_by_role("region", name="Found").get_by_role("link", name="placed-order").is_visible()
+    # In a field the key is a letter.
+    page.get_by_label("What to search for").press("/")
+    assert not field.is_visible()
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_the_search_is_at_hand_on_a_phone(open_page, scheme):
+    page = open_page(390, scheme)
+    page.get_by_role("button", name="Search").click()
+    page.locator("#found").get_by_role("link", name="Home").wait_for()
+    page.keyboard.type("zzz")
+    page.get_by_text("Nothing here is called “zzz”").wait_for()
+    page.keyboard.press("Control+a")
+    page.keyboard.type("order")
+    page.locator("#found").get_by_role("link", name="placed-order").wait_for()
+    assert page.evaluate("document.documentElement.scrollWidth") == 390
+    assert faults_of(page) == []
+    page.get_by_role("button", name="Close").click()
+    assert page.get_by_role("button", name="Search").evaluate("button => button === document.activeElement")
+
+
 def test_single_keys_can_be_switched_off(open_page):
     page = open_page()
     keys, opened = page.keyboard, page.locator("dialog[open]")
@@ -424,7 +488,7 @@ def test_single_keys_can_be_switched_off(open_page):
     page.get_by_label("Single keys").uncheck()
     page.get_by_role("dialog").get_by_role("button", name="Close").click()
     for _ in range(2):
-        for key in "?eg":
+        for key in "?/eg":
             keys.press(key)
         page.wait_for_timeout(400)
         assert opened.count() == 0
@@ -434,8 +498,7 @@ def test_single_keys_can_be_switched_off(open_page):
     assert not page.get_by_label("Single keys").is_checked()
     page.get_by_label("Single keys").check()
     page.get_by_role("heading", name="This browser").click()
-    page.goto("people/")
-    keys.press("?")
+    keys.press("/")
     assert opened.count() == 1
 
 
@@ -562,6 +625,8 @@ Membership.objects.create(user=user, workspace=Workspace.objects.get(app_id={app
 
 PAGES = (
     "",
+    "search/?words=a",
+    "search/?words=zzz",
     "people/",
     "people/?search=a",
     "segments/",

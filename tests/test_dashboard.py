@@ -1,4 +1,4 @@
-"""Home, and what it tells to look at."""
+"""Home, the search for everything, and what the browser remembers."""
 
 import re
 import time
@@ -68,7 +68,7 @@ def test_home_is_where_everything_begins(viewer, shop):
 
 
 def test_one_section_is_where_you_are(viewer, shop, buyer):
-    for name, here in [("dashboard", ["Home"]), ("people", ["People"]), ("live", ["Events"])]:
+    for name, here in [("dashboard", ["Home"]), ("people", ["People"]), ("live", ["Events"]), ("search", [])]:
         page = viewer.get(reverse(name, args=[shop.app_id])).content.decode()
         assert re.findall(r'aria-current="page">.*?</svg> (.*?)</a>', page) == here
     assert 'aria-current="page"' in viewer.get(buyer.get_absolute_url()).content.decode()
@@ -269,6 +269,99 @@ def test_a_segment_that_cannot_be_asked_any_more_needs_attention(viewer, shop, r
     assert "The segment “Inner” cannot be asked any more. No tag here has the id" in next(iter(found))
     Segment.objects.filter(pk=inner.pk).update(definition={"version": 1, "conditions": [[], {"kind": []}]})
     assert len(attention(viewer, shop)) == 2
+
+
+# The search ----------------------------------------------------------------------------------------------------------
+
+
+def search(client, shop, words) -> dict[str, list[str]]:
+    """What the dialog shows: kind → names."""
+    answer = client.get(reverse("search", args=[shop.app_id]), {"words": words}, headers={"hx-request": "true"})
+    found = re.findall(r"<section><h2>(.*?)</h2>(.*?)</section>", answer.content.decode(), re.S)
+    return {kind: re.findall(r"<span>(.*?)</span>", links) for kind, links in found}
+
+
+@pytest.fixture
+def many_things(shop, other_shop, person, does, rule):
+    ada = person("ada-1", name="Ada Lovelace", email="ada@example.org")
+    does(ada, "placed-order")
+    does(ada, "adapted-plan")
+    Segment.objects.create(workspace=shop, name="Écoles d’Ada", definition=definition(ORDERED))
+    AutoMessage.objects.create(
+        workspace=shop, name="Hello Ada", trigger=event_type(shop, "signed-up"), subject="s", body="b"
+    )
+    theirs = person("ada-2", name="Ada Next Door", workspace=other_shop)
+    does(theirs, "adapted-theirs")
+    Segment.objects.create(workspace=other_shop, name="Their Ada", definition=definition(ORDERED))
+    AutoMessage.objects.create(
+        workspace=other_shop, name="Their Ada", trigger=event_type(other_shop, "x"), subject="s", body="b"
+    )
+    return ada
+
+
+@pytest.mark.parametrize(
+    ("words", "found"),
+    [
+        (
+            "ada",
+            {
+                "People": ["Ada Lovelace"],
+                "Events": ["adapted-plan"],
+                "Segments": ["Écoles d’Ada"],
+                "Auto messages": ["Hello Ada"],
+            },
+        ),
+        ("ÉCOLES", {"Segments": ["Écoles d’Ada"]}),
+        ("ada@ex", {"People": ["Ada Lovelace"]}),
+        ("Placed.Order", {"Events": ["placed-order"]}),
+        ("tokens", {"Pages": ["Settings"]}),
+        ("api ref", {"Pages": ["API reference"]}),
+        ("%", {}),
+        ("<script>", {}),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_the_search_finds_everything_of_the_workspace_by_words(viewer, shop, many_things, words, found):
+    assert search(viewer, shop, words) == found
+
+
+def test_without_words_the_search_leads_to_every_page(viewer, shop, many_things):
+    found = search(viewer, shop, "  ")
+    assert list(found) == ["Pages"]
+    assert {"Home", "People", "Segments", "Events", "Auto messages", "Settings"} <= set(found["Pages"])
+
+
+def test_the_search_takes_an_exact_id_and_shows_a_few(viewer, shop, many_things, person):
+    assert search(viewer, shop, many_things.public_id) == {"People": ["Ada Lovelace"]}
+    for number in range(9):
+        person(f"bob-{number}")
+    found = search(viewer, shop, "bob-")["People"]
+    assert found == ["bob-8", "bob-7", "bob-6", "bob-5", "bob-4", "More people"]
+
+
+def test_what_is_archived_is_not_found(viewer, shop, many_things):
+    Segment.objects.get(workspace=shop).archive()
+    EventType.objects.update(archived_at=timezone.now())
+    Contact.objects.update(archived_at=1)
+    assert search(viewer, shop, "ada") == {"Auto messages": ["Hello Ada"]}
+
+
+def test_the_search_is_a_page_of_its_own_without_javascript(viewer, shop, many_things):
+    page = viewer.get(reverse("search", args=[shop.app_id]), {"words": 'ada "'}).content.decode()
+    assert 'value="ada &quot;"' in page
+    assert "Nothing here is called “ada &quot;”" in page
+    page = viewer.get(reverse("search", args=[shop.app_id]), {"words": "lovelace"}).content.decode()
+    assert "Nothing here" in page
+    page = viewer.get(reverse("search", args=[shop.app_id]), {"words": "ada"}).content.decode()
+    assert many_things.get_absolute_url() in page
+    # Every page leads there.
+    assert f'action="{reverse("search", args=[shop.app_id])}"' in viewer.get("/", follow=True).content.decode()
+
+
+def test_a_search_asks_few_questions(viewer, shop, many_things, django_assert_max_num_queries):
+    search(viewer, shop, "ada")
+    with django_assert_max_num_queries(9):
+        search(viewer, shop, "ada")
 
 
 # Empty lists ---------------------------------------------------------------------------------------------------------

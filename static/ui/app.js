@@ -4,7 +4,10 @@ import "./combo.js";
 document.addEventListener("click", async (event) => {
   const pressed = event.target.closest("[data-copy], [data-copy-link], [data-open], [data-close]");
   if (!pressed) return;
-  if (pressed.dataset.open) document.querySelector(pressed.dataset.open).showModal();
+  if (pressed.dataset.open) {
+    event.preventDefault(); // what it does without JavaScript
+    document.querySelector(pressed.dataset.open).showModal();
+  }
   if ("close" in pressed.dataset) pressed.closest("dialog").close();
   if (!("copy" in pressed.dataset || "copyLink" in pressed.dataset)) return;
   const text = "copyLink" in pressed.dataset ? location.href : document.querySelector(pressed.dataset.copy).textContent;
