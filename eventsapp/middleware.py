@@ -33,7 +33,7 @@ class RequestId:
         refused = "%00" in request.META.get("QUERY_STRING", "") or "\0" in request.path
         response = _refuse_nul(request) if refused else self.get_response(request)
         response["X-Request-Id"] = request.request_id
-        if not is_page(request.path):
+        if response.status_code >= 500 or not is_page(request.path):
             request_log.remember(request, response)
         return response
 

@@ -24,13 +24,9 @@ def staff_page(role: str = Role.VIEWER, post: str | None = None):
         def page(request, app_id, **kwargs):
             if not request.user.is_authenticated:
                 return _to_login(request)
-            try:
-                membership = Membership.objects.select_related("workspace").get(
-                    user=request.user, workspace__app_id=app_id
-                )
-            except Membership.DoesNotExist:
-                raise Http404 from None
-            request.membership, request.workspace = membership, membership.workspace
+            membership = recognise(request, app_id)
+            if membership is None:
+                raise Http404
             needed = post if post and request.method == "POST" else role
             if not membership.may(needed):
                 raise PermissionDenied(f"This needs the role {Role(needed).label}. Ask an admin of the workspace.")
@@ -40,6 +36,14 @@ def staff_page(role: str = Role.VIEWER, post: str | None = None):
         return page
 
     return decorate
+
+
+def recognise(request, app_id: str) -> Membership | None:
+    """Return the membership of whoever asks in this workspace, and note it on the request, if there is one."""
+    own = Membership.objects.select_related("workspace").filter(user=request.user, workspace__app_id=app_id)
+    if membership := own.first():
+        request.membership, request.workspace = membership, membership.workspace
+    return membership
 
 
 def _to_login(request) -> HttpResponse:

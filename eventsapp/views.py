@@ -1,5 +1,6 @@
 """Pages: the way in, values as all pages show them, and what is said when something is wrong."""
 
+import re
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -8,15 +9,22 @@ from django.contrib.auth.decorators import login_required
 from django.contrib.auth.views import LoginView
 from django.core.exceptions import PermissionDenied
 from django.db import transaction
+from django.http import HttpResponseServerError
 from django.shortcuts import redirect, render
+from django.template.loader import render_to_string
 from django.urls import reverse
+from django.utils.http import url_has_allowed_host_and_scheme
 
 from eventsapp.errors import Fault
 from eventsapp.forms import LoginForm, NewColleagueForm
 from eventsapp.metadata import kind_of, shown
 from eventsapp.middleware import is_page
 from eventsapp.models import Invitation, Membership
+from eventsapp.pages import recognise
 from eventsapp.transport import error_response
+
+OF_WORKSPACE = re.compile(r"/app/(?P<app_id>[-\w]+)/")
+
 
 # The way in ----------------------------------------------------------------------------------------------------------
 
@@ -122,21 +130,33 @@ def not_found(request, exception):
     """404, for people as a page and for programs as an `error.list`."""
     if not is_page(request.path):
         return error_response(Fault("not_found", "Resource Not Found"), request=request, status=404)
-    return render(request, "404.html", {"home": reverse("home")}, status=404)
+    return _told(request, "404.html", status=404)
 
 
 def forbidden(request, exception=None):
     reason = str(exception) if isinstance(exception, PermissionDenied) and str(exception) else ""
-    return render(request, "403.html", {"reason": reason}, status=403)
+    return _told(request, "403.html", status=403, reason=reason)
 
 
 def csrf_failure(request, reason=""):
-    words = "The page was open for too long, or cookies are blocked. Go back, reload, and try again."
-    return render(request, "403.html", {"reason": words}, status=403)
+    """The form is older than its login, or came from elsewhere. Leads back to the page it stood on."""
+    page = request.META.get("HTTP_REFERER", "")
+    own = url_has_allowed_host_and_scheme(page, allowed_hosts={request.get_host()})
+    return _told(request, "expired.html", status=403, page=page if own else None)
+
+
+def _told(request, template: str, *, status: int, **context):
+    """A page that says what is wrong, for members with the side bar of the workspace in whose address it stands."""
+    user = getattr(request, "user", None)
+    if user and user.is_authenticated and (place := OF_WORKSPACE.match(request.path)):
+        recognise(request, place["app_id"])
+    frame = "base.html" if hasattr(request, "membership") else "outside.html"
+    return render(request, template, context | {"frame": frame}, status=status)
 
 
 def server_error(request):
+    """500. Asks nothing of the database nor of the session, which may be what is broken."""
     if not is_page(request.path):
         message = "Something broke here. The request_id finds it in the log."
         return error_response(Fault("server_error", message), request=request, status=500)
-    return render(request, "500.html", status=500)
+    return HttpResponseServerError(render_to_string("500.html", {"request_id": request.request_id}))

@@ -1,4 +1,4 @@
-"""Home, the search for everything, and what the browser remembers."""
+"""Home, the search for everything, and the pages that say what is wrong."""
 
 import re
 import time
@@ -6,9 +6,11 @@ import uuid
 
 import pytest
 from django.core.cache import cache
+from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
 
+from eventsapp import views
 from eventsapp.ingest import event_type
 from eventsapp.models import ApiRequest, Contact, EventType, HandOver, Heartbeat
 from eventsapp.volumes import roll_up
@@ -362,6 +364,66 @@ def test_a_search_asks_few_questions(viewer, shop, many_things, django_assert_ma
     search(viewer, shop, "ada")
     with django_assert_max_num_queries(9):
         search(viewer, shop, "ada")
+
+
+# When something is wrong ---------------------------------------------------------------------------------------------
+
+
+def test_what_is_not_there_leaves_the_way_back(viewer, staff, other_shop, client, shop):
+    for address in ("segments/999/", "no/such/page/"):
+        response = viewer.get(f"/app/{shop.app_id}/{address}")
+        assert response.status_code == 404
+        assert "There is nothing here" in response.content.decode()
+        assert reverse("people", args=[shop.app_id]) in response.content.decode()
+    # To strangers it is as if the workspace were not there either.
+    stranger = staff("admin", other_shop)
+    assert shop.name not in stranger.get(f"/app/{shop.app_id}/no/such/page/").content.decode()
+    assert "There is nothing here" in client.get(f"/app/{shop.app_id}/no/such/page/").content.decode()
+
+
+def test_who_may_not_is_told_who_may_and_keeps_the_side_bar(viewer, shop):
+    response = viewer.post(reverse("make_token", args=[shop.app_id]))
+    assert response.status_code == 403
+    page = response.content.decode()
+    assert "needs the role Admin" in page
+    assert reverse("people", args=[shop.app_id]) in page
+
+
+def test_a_form_that_was_open_for_too_long_leads_back_to_its_page(editor, shop):
+    client = Client(enforce_csrf_checks=True)
+    client.cookies = editor.cookies
+    own = f"http://testserver{reverse('people', args=[shop.app_id])}"
+    address = reverse("new_segment", args=[shop.app_id])
+    response = client.post(address, {"name": "x"}, headers={"referer": own})
+    assert response.status_code == 403
+    assert "open for too long" in response.content.decode()
+    assert f'href="{own}"' in response.content.decode()
+    response = client.post(address, {"name": "x"}, headers={"referer": "https://evil.example/"})
+    assert "evil.example" not in response.content.decode()
+
+
+def test_when_something_breaks_the_page_needs_nothing_that_may_be_broken(rf, django_assert_num_queries):
+    request = rf.get("/app/people/")
+    request.request_id = "3f6c"
+    with django_assert_num_queries(0):
+        response = views.server_error(request)
+    page = response.content.decode()
+    assert response.status_code == 500
+    assert "Something broke here" in page
+    assert "3f6c" in page
+    assert "app.css" in page
+
+
+def test_who_guesses_passwords_is_told_that_it_is_locked(settings, client, staff):
+    settings.AXES_ENABLED = True
+    email = staff("viewer").user.email
+    for _ in range(10):
+        response = client.post("/login/", {"username": email, "password": "wrong"})
+    assert response.status_code == 429
+    page = response.content.decode()
+    assert "Too many tries" in page
+    assert email in page
+    assert client.post("/login/", {"username": email, "password": "correct horse"}).status_code == 429
 
 
 # Empty lists ---------------------------------------------------------------------------------------------------------

@@ -22,8 +22,8 @@ ICONS = {
     "sliders": '<path d="M4 7h9M19 7h1M4 17h1M11 17h9"/>'
     '<circle cx="16" cy="7" r="2.5"/><circle cx="8" cy="17" r="2.5"/>',
     "pulse": '<path d="M2 12h5l3-8 4 16 3-8h5"/>',
-    "search": '<circle cx="11" cy="11" r="7"/><path d="m20 20-4-4"/>',
     "contrast": '<circle cx="12" cy="12" r="8"/><path d="M12 4v16a8 8 0 0 0 0-16z" fill="currentColor"/>',
+    "search": '<circle cx="11" cy="11" r="7"/><path d="m20 20-4-4"/>',
 }
 
 

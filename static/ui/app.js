@@ -99,7 +99,9 @@ function alarm(words) {
   document.getElementById("main").prepend(failed);
 }
 for (const failure of ["htmx:sendError", "htmx:responseError"]) {
-  document.addEventListener(failure, () => alarm("The server did not answer: what you see may be old. Change something to ask again, or reload."));
+  document.addEventListener(failure, ({ detail }) => {
+    alarm(detail.xhr.status === 403 ? "The page was open for too long, or this is not allowed. Reload it." : "The server did not answer: what you see may be old. Change something to ask again, or reload.");
+  });
 }
 document.addEventListener("htmx:afterRequest", ({ detail }) => detail.successful && failed.remove());
 
