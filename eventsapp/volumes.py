@@ -4,17 +4,17 @@ The worker adds up what came in, once a minute; whatever is newer is counted whe
 row that all writers would share, and a plot is exact without reading all events.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from zoneinfo import ZoneInfo
 
 from django.db import connection, transaction
-from django.db.models import Case, Count, F, IntegerField, QuerySet, Sum, Value, When
+from django.db.models import Case, Count, IntegerField, QuerySet, Value, When
 from django.utils import timezone
 
 from eventsapp.models import EPOCH, Event, EventSummary, EventType, Volume, Workspace
-from eventsapp.sql import database_now
+from eventsapp.sql import database_now, dialect
 
 RECENT = 30  # days
 # Longer than any transaction that stores events: whatever was received before then is there to be counted.
@@ -96,7 +96,7 @@ def daily(
     earliest first."""
     calendar, borders = _calendar(zone, days, now)
     counts = {type: [0] * days for type in types.values_list("pk", flat=True)}
-    for type, place, count in _counts(types, borders):
+    for type, place, count in _counts(counts, borders):
         counts[type][place] += count
     return {type: _bars(calendar, of_type) for type, of_type in counts.items()}
 
@@ -107,7 +107,7 @@ def daily_in_all(
     """Return the last `days` calendar days of `zone` with the number of events of all `types` together on each."""
     calendar, borders = _calendar(zone, days, now)
     counts = [0] * days
-    for _, place, count in _counts(types, borders):
+    for _, place, count in _counts(types.values_list("pk", flat=True), borders):
         counts[place] += count
     return _bars(calendar, counts)
 
@@ -117,7 +117,8 @@ def daily_of(events: QuerySet[Event], zone: ZoneInfo, *, days: int = RECENT, now
     Counts the events themselves: for those of some people, of whom no sums are kept."""
     calendar, borders = _calendar(zone, days, now)
     events = events.filter(created_at__gte=borders[0], created_at__lt=borders[-1]).order_by()
-    counts = dict(events.values_list(_place("created_at", borders)).annotate(n=Count("contact")))
+    ends = (When(created_at__lt=end, then=Value(place)) for place, end in enumerate(borders[1:]))
+    counts = dict(events.values_list(Case(*ends, output_field=IntegerField())).annotate(n=Count("contact")))
     return _bars(calendar, [counts.get(place, 0) for place in range(days)])
 
 
@@ -138,22 +139,31 @@ def _midnight(day: date, zone: ZoneInfo) -> int:
     return int(datetime(day.year, day.month, day.day, tzinfo=zone).timestamp())
 
 
-def _counts(types: QuerySet[EventType], borders: list[int]) -> Iterator[tuple[int, int, int]]:
-    """Yield (type, place, count) of what happened between each two of the `borders` (Unix seconds). Both sums are read
-    by one statement: between two of them, events might go from one to the other."""
+def _counts(types: Iterable[int], borders: list[int]) -> list[tuple[int, int, int]]:
+    """Return (type, place, count) of what happened between each two of the `borders` (Unix seconds); the first of these
+    stretches is place 0. Both sums are read by one statement: between two, events might go from one to the other."""
+    ids = ", ".join(map(str, types))
+    if not ids:
+        return []
     quarters = [border // Volume.SECONDS for border in borders]
-    kept = Volume.objects.filter(type__in=types, quarter__gte=quarters[0], quarter__lt=quarters[-1])
-    kept = kept.values_list("type", _place("quarter", quarters)).annotate(n=Sum("count")).order_by()
-    newer = Event.objects.filter(type__in=types, received_at__gt=F("type__counted_until"))
-    newer = newer.filter(created_at__gte=borders[0], created_at__lt=borders[-1])
-    newer = newer.values_list("type", _place("created_at", borders)).annotate(n=Count("contact")).order_by()
-    yield from kept.union(newer, all=True)
+    counted = f"""
+        SELECT type_id, place, sum(count) FROM (
+            SELECT type_id, {_place("quarter", quarters)} AS place, count FROM eventsapp_volume
+            WHERE type_id IN ({ids}) AND quarter >= {quarters[0]} AND quarter < {quarters[-1]}
+            UNION ALL
+            SELECT type.id, {_place("event.created_at", borders)}, 1
+            FROM eventsapp_eventtype AS type {dialect().not_yet_counted}
+            WHERE type.id IN ({ids}) AND +event.created_at >= {borders[0]} AND +event.created_at < {borders[-1]}
+        ) AS both_sums GROUP BY type_id, place
+    """
+    with connection.cursor() as cursor:
+        cursor.execute(counted)
+        return cursor.fetchall()
 
 
-def _place(field: str, borders: list[int]) -> Case:
-    """Which of the stretches between two borders a row's time is in, the first being 0."""
-    ends = enumerate(borders[1:])
-    return Case(*(When(**{f"{field}__lt": end}, then=Value(place)) for place, end in ends), output_field=IntegerField())
+def _place(column: str, borders: list[int]) -> str:
+    """Which of the stretches between two borders a row's time is in."""
+    return f"CASE {' '.join(f'WHEN {column} < {end} THEN {place}' for place, end in enumerate(borders[1:]))} END"
 
 
 def _bars(calendar: list[date], counts: list[int]) -> list[Bar]:
