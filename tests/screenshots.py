@@ -1,11 +1,13 @@
-"""`make screenshots`: the pictures that README shows, of a fresh installation with demo data."""
+"""`make screenshots`: the pictures that README shows, and one of every page, small and dark ones too, in
+var/screenshots/; of a fresh installation with demo data."""
 
-import sys
+import re
+from itertools import product
 from pathlib import Path
 
 from segments.urlstate import encode
 from tests.live import CHROMIUM, ROOT, Installation
-from tests.test_browser import EMAIL, FLAGS
+from tests.test_browser import EMAIL, FLAGS, every_page
 
 QUESTION = {
     "version": 1,
@@ -25,8 +27,8 @@ QUESTION = {
 }
 
 
-def take(folder: Path):
-    """Write people.png, rule.png and person.png to `folder`."""
+def take(folder: Path, all_pages: Path):
+    """Write people.png, rule.png and person.png to `folder`, and a picture of every page to `all_pages`."""
     from playwright.sync_api import sync_playwright
 
     with Installation() as shop, sync_playwright() as playwright:
@@ -53,8 +55,22 @@ def take(folder: Path):
         page.locator("tbody a").first.click()
         page.wait_for_load_state("networkidle")
         page.screenshot(path=folder / "rule.png")
+        _take_all(browser, page.context.storage_state(), f"{shop.url}/app/{shop.app_id}/", every_page(page), all_pages)
         browser.close()
 
 
+def _take_all(browser, login, base_url, addresses, folder: Path):
+    """Write every page to `folder`, light and dark, at the width of a desk and of a hand."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for width, scheme in product((1440, 390), ("light", "dark")):
+        view = {"viewport": {"width": width, "height": 900}, "color_scheme": scheme}
+        page = browser.new_page(base_url=base_url, storage_state=login, **view)
+        for number, address in enumerate(addresses):
+            page.goto(address)
+            page.wait_for_load_state("load" if "live" in address else "networkidle")
+            words = re.sub(r"\W+", "-", re.sub(r"^/app/[^/]+/|[?].*|[0-9a-f]{24}", "", address)).strip("-") or "home"
+            page.screenshot(path=folder / f"{number:02}-{words}-{scheme}-{width}.png", full_page=True)
+
+
 if __name__ == "__main__":
-    take(Path(sys.argv[1]) if len(sys.argv) > 1 else ROOT / "docs")
+    take(ROOT / "docs", ROOT / "var" / "screenshots")

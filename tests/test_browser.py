@@ -1,5 +1,7 @@
 """The whole road by clicking, and every page as a browser sees it: small, dark, strict and accessible."""
 
+import csv
+import io
 import re
 import time
 
@@ -25,8 +27,11 @@ def shop():
         installation.set_up()
         installation.manage("demo", "--people", "120", "--events", "1500", "--workspace", installation.app_id)
         installation.password = installation.manage("create_staff", EMAIL)
+        installation.make_rule(event="cancelled-plan")
         installation.start_web()
         installation.start_worker()
+        lately = {"version": 1, "match": "all", "conditions": [ORDERED | {"within": {"last_days": 30}}]}
+        assert installation.request("POST", "/segments", {"name": "Lately", "definition": lately})[0] == 200
         yield installation
 
 
@@ -123,7 +128,7 @@ def test_the_whole_road_by_clicking(open_page, shop):
     assert count(page) == expected
     page.get_by_role("link", name="Segments").click()
     row = page.get_by_role("row", name=re.compile("Rich orders"))
-    wait_for(lambda: row.inner_text().split("\t")[1].split()[0] == str(expected), 5, "the same count in the list")
+    wait_for(lambda: row.locator("[hx-get]").inner_text().split()[0] == str(expected), 5, "the same count in the list")
 
     # Make a rule live.
     page.get_by_role("link", name="Auto messages").click()
@@ -329,6 +334,72 @@ def test_a_nested_filter_is_built_and_saved_by_keyboard_alone(open_page, shop):
     assert page.get_by_label("value of plan").input_value() == "pro"
 
 
+def test_a_segment_is_exported_explained_tagged_and_untagged_by_keyboard_alone(open_page, shop):
+    page = open_page()
+    keys = page.keyboard
+    shop.post_event("outsider", event_name="signed-up")
+    page.goto("people/?q=" + encode({"version": 1, "match": "all", "conditions": [ORDERED]}))
+    page.wait_for_load_state("networkidle")
+    expected = count(page)
+    keys.press("Control+s")
+    focused(page, "Name")
+    keys.type("Whoever ordered")
+    keys.press("Enter")
+    page.wait_for_url("**/segments/*/")
+    address = page.url
+
+    with page.expect_download() as download:
+        press_button(page, "Export CSV")
+    text = download.value.path().read_text("utf-8-sig")
+    assert download.value.suggested_filename.startswith("whoever-ordered-")
+    rows = list(csv.DictReader(io.StringIO(text)))
+    assert len(rows) == len({row["user_id"] for row in rows}) == expected
+    assert all(int(row["placed-order count"]) > 0 for row in rows)
+
+    # Why somebody is in, and somebody else is not.
+    page.wait_for_timeout(300)
+    press_button(page, "Why?")
+    page.get_by_role("dialog").get_by_role("heading", name=re.compile("is in$")).wait_for()
+    assert faults_of(page) == []
+    keys.press("Escape")
+    for _ in range(200):
+        keys.press("Tab")
+        if page.evaluate("document.activeElement.id") == "who":
+            break
+    keys.type("outsider")
+    keys.press("Enter")
+    dialog = page.get_by_role("dialog")
+    dialog.get_by_role("heading", name="outsider@example.org is not in").wait_for()
+    assert "placed-order never" in dialog.inner_text()
+    keys.press("Escape")
+
+    # Tag all of them, and take it back.
+    page.goto(address)
+    page.wait_for_load_state("networkidle")
+    press_button(page, "Tag all…")
+    focused(page, "Tag")
+    keys.type("Ordered")
+    keys.press("Enter")
+    page.wait_for_url("**/tagged/")
+    row = page.get_by_role("row", name=re.compile("Ordered"))
+    row.get_by_role("button", name="Undo").wait_for(timeout=10_000)
+    tagged = {
+        "kind": "tag",
+        "tag": int(shop.python("from eventsapp.models import Tag; print(Tag.objects.get().pk)")),
+        "op": "has",
+    }
+    assert shop.preview(tagged) == expected
+    page.on("dialog", lambda question: question.accept())
+    press_button(page, "Undo")
+    page.get_by_text("Took").wait_for(timeout=10_000)
+    wait_for(lambda: shop.preview(tagged) == 0, 10, "nobody to be tagged")
+
+    # Opened again, it is as it was saved.
+    page.goto(address)
+    assert page.get_by_role("combobox", name="event").input_value() == "placed-order"
+    assert count(page) == expected
+
+
 def asked_in(page) -> list:
     return decode(page.url.partition("q=")[2])["conditions"]
 
@@ -353,8 +424,8 @@ def focused(page, label):
 
 
 def press_button(page, words):
-    """Go on with Tab to the next button of these words, and press it."""
-    for _ in range(30):
+    """Go on with Tab to the next button or link of these words, and press it."""
+    for _ in range(60):
         page.keyboard.press("Tab")
         if page.evaluate("document.activeElement.textContent") == words:
             page.keyboard.press("Enter")
@@ -629,6 +700,8 @@ PAGES = (
     "search/?words=zzz",
     "people/",
     "people/?search=a",
+    "people/tagged/",
+    "segments/?archived",
     "segments/",
     "events/",
     "events/live/",
@@ -640,18 +713,25 @@ PAGES = (
 )
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("width", [1440, 390])
-def test_every_page_fits_and_is_accessible(open_page, width, scheme):
-    page = open_page(width, scheme)
+def every_page(page) -> list[str]:
+    """The addresses of all pages of a workspace, as somebody who is logged in finds them."""
     addresses = [*PAGES]
     page.goto("people/?search=a")
     addresses.append(page.locator("tbody a").first.get_attribute("href"))
     addresses += [addresses[-1] + part for part in ("edit/", "delete/", "segments/")]
-    page.goto("events/")
-    addresses.append(page.locator("tbody a").first.get_attribute("href"))
-    addresses.append("people/?q=" + _builder_with_every_row())
-    for address in addresses:
+    for listed in ("events/", "segments/", "messages/"):
+        page.goto(listed)
+        addresses.append(page.locator("tbody a").first.get_attribute("href"))
+    q = encode({"version": 1, "match": "all", "conditions": [ORDERED]})
+    addresses += [f"people/{name}/?q={q}&who=demo-1" for name in ("why", "tag")]
+    return [*addresses, "people/?q=" + _builder_with_every_row()]
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [1440, 390])
+def test_every_page_fits_and_is_accessible(open_page, width, scheme):
+    page = open_page(width, scheme)
+    for address in every_page(page):
         page.goto(address)
         # The live page never falls silent.
         page.wait_for_load_state("load" if "live" in address else "networkidle")

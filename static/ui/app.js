@@ -106,3 +106,5 @@ for (const failure of ["htmx:sendError", "htmx:responseError"]) {
 document.addEventListener("htmx:afterRequest", ({ detail }) => detail.successful && failed.remove());
 
 for (const dialog of document.querySelectorAll("dialog[data-open-now]")) dialog.showModal();
+// What was asked for a dialog opens it when it is there.
+document.addEventListener("htmx:afterSwap", ({ target }) => target.closest("dialog:not([open])")?.showModal());
