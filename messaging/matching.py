@@ -1,18 +1,21 @@
 """Which message goes to whom because of which event: from HandOver to Delivery rows, in one transaction a batch."""
 
 import logging
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from django.db import transaction
 from django.utils import timezone
 
 from eventsapp.health import WORK
-from eventsapp.models import HandOver, Heartbeat, now_in_seconds
+from eventsapp.models import HandOver, Heartbeat, Source, now_in_seconds
 from eventsapp.wakeups import wake
-from messaging.models import AutoMessage, Delivery, Recipient
+from messaging import rules
+from messaging.audience import audience_of
+from messaging.frequency import allows, counted, is_limited, lock_recipients
+from messaging.models import AutoMessage, Delivery
+from messaging.schedule import Hours
 from segments.days import Clock
-from segments.definition import parse, parse_where
-from segments.engine import answer, everyone
+from segments.definition import parse_where
 
 logger = logging.getLogger(__name__)
 
@@ -92,11 +95,11 @@ def _match(batch: list[HandOver]):
 
 
 def _rules(batch: list[HandOver]):
-    """The live rules that wait for one of these events, in the order of their ids, so that no two workers lock each
-    other out."""
+    """The rules that answer one of these events, in the order of their ids, so that no two workers lock each other
+    out."""
     types = {hand_over.type_id for hand_over in batch}
-    rules = AutoMessage.objects.live().filter(trigger__in=types).order_by("pk")
-    return rules.select_related("workspace", "audience", "trigger")
+    answering = AutoMessage.objects.answering().filter(trigger__in=types).order_by("pk")
+    return answering.select_related("workspace", "audience", "trigger")
 
 
 def _answer(rule: AutoMessage, batch: list[HandOver]):
@@ -104,6 +107,8 @@ def _answer(rule: AutoMessage, batch: list[HandOver]):
     own = [hand_over for hand_over in batch if hand_over.type_id == rule.trigger_id]
     if triggering := _new(rule, _triggering(rule, own)):
         Delivery.objects.bulk_create(_deliveries(rule, triggering), ignore_conflicts=True)
+        if not rule.paused_because and _is_running_away(rule):
+            rules.pause_itself(rule)
         transaction.on_commit(lambda: wake("messaging.tasks.send_due"))
 
 
@@ -112,8 +117,12 @@ def _done(batch: list[HandOver]):
 
 
 def _triggering(rule: AutoMessage, hand_overs: list[HandOver]) -> list[HandOver]:
-    """Those received since the rule is live whose metadata are as it asks, in the order they came in."""
-    received = [hand_over for hand_over in hand_overs if hand_over.received_at >= rule.live_since]
+    """Those received since the rule is live whose number and metadata are as it asks, in the order they came in."""
+    received = [
+        hand_over
+        for hand_over in hand_overs
+        if hand_over.received_at >= rule.live_since and rule.nth in (None, hand_over.occurrence)
+    ]
     conditions = parse_where(rule.where)
     if not conditions or not received:
         return received
@@ -135,9 +144,13 @@ def _new(rule: AutoMessage, hand_overs: list[HandOver]) -> list[HandOver]:
 
 def _deliveries(rule: AutoMessage, triggering: list[HandOver]) -> list[Delivery]:
     people = {hand_over.contact_id for hand_over in triggering}
-    audience = _audience(rule, people)
-    once = rule.frequency == AutoMessage.Frequency.ONCE
-    had_it = _had_it(rule, people & set(audience)) if once else set()
+    audience = audience_of(rule, people)
+    times = {}
+    if is_limited(rule):
+        likely = people & set(audience)
+        lock_recipients(rule, likely)
+        times = counted(rule, likely)
+    due, version = _due_at(rule), rule.versions.last()
     deliveries = []
     for hand_over in triggering:
         delivery = Delivery(
@@ -150,35 +163,52 @@ def _deliveries(rule: AutoMessage, triggering: list[HandOver]) -> list[Delivery]
                 "created_at": hand_over.created_at,
                 "metadata": hand_over.metadata,
             },
+            version=version,
+            due_at=due,
         )
-        if hand_over.contact_id not in audience:
-            delivery.state, delivery.reason = Delivery.State.SKIPPED, Delivery.Reason.NOT_IN_AUDIENCE
-        elif hand_over.received_at.timestamp() - hand_over.created_at > TOO_OLD:
-            delivery.state, delivery.reason = Delivery.State.HELD, Delivery.Reason.TOO_OLD
-        elif hand_over.contact_id in had_it:
-            delivery.state, delivery.reason = Delivery.State.SKIPPED, Delivery.Reason.FREQUENCY
-        elif once:
-            had_it.add(hand_over.contact_id)
+        own = times.get(hand_over.contact_id, [])
+        if reason := _reason_to_skip(rule, hand_over, audience, own, due):
+            delivery.state, delivery.reason = Delivery.State.SKIPPED, reason
+        else:
+            delivery.state, delivery.reason = _how_it_waits(rule, hand_over, due)
+            own.append(due)
         deliveries.append(delivery)
     return deliveries
 
 
-def _audience(rule: AutoMessage, people: set[int]):
-    """Those of `people` who belong to the rule's audience now, the triggering events counted."""
-    if rule.audience is None:
-        return everyone(rule.workspace, people)
-    return answer(parse(rule.workspace, rule.audience.definition), now_in_seconds(), among=people).ids
+def _due_at(rule: AutoMessage) -> datetime:
+    """When what is matched now may go out: after the rule's delay, in its hours."""
+    now = timezone.now()
+    due = now + timedelta(seconds=rule.delay_seconds)
+    return Hours.from_json(rule.hours).opening(due, rule.workspace.zone) if rule.hours else due
 
 
-def _had_it(rule: AutoMessage, people: set[int]) -> set[int]:
-    """Lock these people for this rule; return those who already have its message, or will."""
-    lock_recipients(rule, people)
-    counting = Delivery.objects.counting().filter(message=rule, contact__in=people)
-    return set(counting.values_list("contact_id", flat=True))
+def _reason_to_skip(rule: AutoMessage, hand_over: HandOver, audience, times: list[datetime], due: datetime):
+    day = hand_over.received_at.astimezone(rule.workspace.zone).date()
+    if (rule.starts_on and day < rule.starts_on) or (rule.stops_on and day > rule.stops_on):
+        return Delivery.Reason.OUTSIDE_DATES
+    goes_out = rule.channel != AutoMessage.Channel.IN_APP
+    if hand_over.source == Source.BROWSER and goes_out and not rule.allows_browser:
+        return Delivery.Reason.UNVERIFIED
+    if hand_over.contact_id not in audience:
+        return Delivery.Reason.NOT_IN_AUDIENCE
+    if not allows(rule, times, due):
+        return Delivery.Reason.FREQUENCY
+    return None
 
 
-def lock_recipients(rule: AutoMessage, people: set[int]):
-    """Take the lock under which it is decided whether these people get the rule's message. Held until commit."""
-    rows = [Recipient(message=rule, contact_id=contact) for contact in sorted(people)]
-    Recipient.objects.bulk_create(rows, ignore_conflicts=True)
-    list(Recipient.objects.filter(message=rule, contact__in=people).order_by("contact_id").select_for_update())
+def _how_it_waits(rule: AutoMessage, hand_over: HandOver, due: datetime) -> tuple[str, str]:
+    if rule.paused_because:
+        return Delivery.State.HELD, Delivery.Reason.NOT_LIVE
+    if hand_over.received_at.timestamp() - hand_over.created_at > TOO_OLD:
+        return Delivery.State.HELD, Delivery.Reason.TOO_OLD
+    if not rule.delay_seconds and due > timezone.now():
+        return Delivery.State.HELD, Delivery.Reason.HOURS
+    return Delivery.State.QUEUED, Delivery.Reason.NONE
+
+
+def _is_running_away(rule: AutoMessage) -> bool:
+    """Whether more messages than its guard allows came to be of the rule in an hour."""
+    recent = Delivery.objects.filter(message=rule).exclude(state=Delivery.State.SKIPPED).order_by("-pk")
+    beyond = recent.values_list("created_at", flat=True)[rule.guard_per_hour : rule.guard_per_hour + 1].first()
+    return beyond is not None and beyond > timezone.now() - timedelta(hours=1)

@@ -1,23 +1,82 @@
 """What we say to people, when, and what became of it."""
 
+import secrets
 import uuid
+from email.headerregistry import Address
 
+from django.conf import settings
+from django.core.serializers.json import DjangoJSONEncoder
+from django.core.validators import MinValueValidator
 from django.db import models
 from django.db.models import Q, UniqueConstraint
 from django.urls import reverse
 from django.utils import timezone
 
 from eventsapp.models import Contact, EventType, Workspace
-from segments.definition import parse_where
+from messaging.words import sentence_of
 from segments.models import Segment
 
 # What stands behind the @ of our Message-IDs: it only has to be nobody else's.
 DOMAIN = "deliveries.eventsapp"
 
 
+def new_secret() -> str:
+    return secrets.token_hex(32)
+
+
+class Sender(models.Model):
+    """An address that mails of a workspace come from."""
+
+    workspace = models.ForeignKey(Workspace, models.CASCADE, related_name="senders")
+    name = models.CharField(max_length=100, blank=True)
+    email = models.EmailField()
+
+    class Meta:
+        ordering = ["email"]
+        constraints = [
+            UniqueConstraint(
+                fields=["workspace", "email"],
+                name="one_sender_per_address",
+                violation_error_message="This address is a sender already.",
+            )
+        ]
+
+    def __str__(self):
+        return str(Address(self.name, addr_spec=self.email)) if self.name else self.email
+
+
+class Policy(models.Model):
+    """What holds for all messages of a workspace: how many one person may get, and the secret that signs webhooks."""
+
+    workspace = models.OneToOneField(Workspace, models.CASCADE, related_name="policy", primary_key=True)
+    most = models.PositiveIntegerField(
+        "most messages per person",
+        null=True,
+        blank=True,
+        help_text="Of all rules together, those for transactions left out. Empty: no limit.",
+    )
+    most_days = models.PositiveIntegerField("in so many days", default=7)
+    webhook_secret = models.CharField(max_length=64, default=new_secret, editable=False)
+
+    def __str__(self):
+        return f"Policy of {self.workspace}"
+
+    @classmethod
+    def of(cls, workspace: Workspace) -> "Policy":
+        """The policy of a workspace, made when it is first asked for."""
+        return cls.objects.get_or_create(workspace=workspace)[0]
+
+
 class AutoMessageQuerySet(models.QuerySet):
     def live(self):
         return self.filter(state=AutoMessage.State.LIVE)
+
+    def answering(self):
+        """Those whose events become deliveries: the live ones, and those that paused themselves, whose are held."""
+        return self.filter(Q(state="live") | Q(state="paused") & ~Q(paused_because=""))
+
+    def in_use(self):
+        return self.exclude(state=AutoMessage.State.ARCHIVED)
 
 
 class AutoMessage(models.Model):
@@ -27,22 +86,78 @@ class AutoMessage(models.Model):
         DRAFT = "draft", "Draft"
         LIVE = "live", "Live"
         PAUSED = "paused", "Paused"
+        ARCHIVED = "archived", "Archived"
 
     class Frequency(models.TextChoices):
         ONCE = "once", "Only the first time"
         EVERY_TIME = "every_time", "Every time"
+        ONCE_PER = "once_per", "At most once in some time"
+
+    class Channel(models.TextChoices):
+        EMAIL = "email", "Email"
+        WEBHOOK = "webhook", "Webhook"
+        IN_APP = "in_app", "In-app message"
+
+    # What a version keeps: all that decides who gets what, and when.
+    VERSIONED = (
+        "channel", "where", "nth", "audience_id", "conditions", "frequency", "per_seconds", "most_times",
+        "delay_seconds", "unless", "starts_on", "stops_on", "hours", "is_transactional", "allows_browser",
+        "sender_id", "subject", "body", "url",
+    )  # fmt: skip
 
     workspace = models.ForeignKey(Workspace, models.CASCADE, related_name="auto_messages")
     name = models.CharField(max_length=100)
     state = models.CharField(max_length=10, choices=State, default=State.DRAFT, editable=False)
+    paused_because = models.TextField(blank=True, editable=False, help_text="If it paused itself.")
+
     trigger = models.ForeignKey(EventType, models.PROTECT, related_name="auto_messages")
     where = models.JSONField(default=list, blank=True, help_text="Conditions on the metadata of that very event.")
+    nth = models.PositiveIntegerField(
+        null=True,
+        blank=True,
+        validators=[MinValueValidator(1)],
+        help_text="Only if it is somebody's nth of these events.",
+    )
     audience = models.ForeignKey(
         Segment, models.PROTECT, null=True, blank=True, related_name="auto_messages", help_text="Empty: everyone."
     )
+    conditions = models.JSONField(null=True, blank=True, help_text="A definition, instead of a saved segment.")
+
     frequency = models.CharField(max_length=20, choices=Frequency, default=Frequency.ONCE)
-    subject = models.CharField(max_length=255)
-    body = models.TextField(max_length=20_000)
+    per_seconds = models.PositiveIntegerField(null=True, blank=True, help_text="In which it is sent at most once.")
+    most_times = models.PositiveIntegerField(
+        null=True, blank=True, validators=[MinValueValidator(1)], help_text="How often one person gets it at all."
+    )
+
+    delay_seconds = models.PositiveIntegerField(default=0, help_text="From the event's matching to the sending.")
+    unless = models.JSONField(
+        null=True,
+        blank=True,
+        help_text='What cancels it meanwhile: {"event", "where": […], "same": [keys whose values are the trigger\'s]}.',
+    )
+    starts_on = models.DateField(null=True, blank=True, help_text="The first day on which events count.")
+    stops_on = models.DateField(null=True, blank=True, help_text="The last one.")
+    hours = models.JSONField(
+        null=True,
+        blank=True,
+        help_text='When it may go out: {"days": [0 to 6, Monday is 0], "from": "09:00", "to": "17:00"}.',
+    )
+
+    channel = models.CharField(max_length=10, choices=Channel, default=Channel.EMAIL)
+    sender = models.ForeignKey(Sender, models.PROTECT, null=True, blank=True, related_name="+")
+    subject = models.CharField(max_length=255, blank=True)
+    body = models.TextField(max_length=20_000, blank=True)
+    url = models.URLField(max_length=500, blank=True)
+    is_transactional = models.BooleanField(
+        default=False, help_text="Part of what somebody ordered: it goes to those who unsubscribed, too."
+    )
+    allows_browser = models.BooleanField(
+        default=False, help_text="Whether events from browsers that prove nothing make emails and webhooks go out."
+    )
+    guard_per_hour = models.PositiveIntegerField(
+        default=10_000, validators=[MinValueValidator(1)], help_text="Above this many in an hour it pauses itself."
+    )
+
     live_since = models.DateTimeField(
         null=True, editable=False, help_text="Events received from then on count, by the database's clock."
     )
@@ -56,7 +171,9 @@ class AutoMessage(models.Model):
 
     class Meta:
         ordering = ["name"]
-        indexes = [models.Index(fields=["trigger"], condition=Q(state="live"), name="auto_message_live")]
+        indexes = [
+            models.Index(fields=["trigger"], condition=Q(state__in=("live", "paused")), name="auto_message_answering")
+        ]
 
     def __str__(self):
         return self.name
@@ -66,11 +183,25 @@ class AutoMessage(models.Model):
 
     def sentence(self) -> str:
         """What the rule does, in words."""
-        where = " and ".join(str(condition) for condition in parse_where(self.where))
-        when = f"{self.trigger.name} where {where}" if where else self.trigger.name
-        who = f"in “{self.audience}”" if self.audience else ""
-        often = "the first time only" if self.frequency == self.Frequency.ONCE else "every time"
-        return " ".join(f"Sends an email when someone {who} does {when}, {often}.".split())
+        return sentence_of(self)
+
+
+class RuleVersion(models.Model):
+    """A rule as it was at one time: what its deliveries of that time were made from."""
+
+    message = models.ForeignKey(AutoMessage, models.CASCADE, related_name="versions")
+    number = models.PositiveIntegerField()
+    rule = models.JSONField(encoder=DjangoJSONEncoder, help_text="The fields of AutoMessage.VERSIONED.")
+    trigger_name = models.CharField(max_length=255)
+    made_by = models.ForeignKey(settings.AUTH_USER_MODEL, models.SET_NULL, null=True, related_name="+")
+    made_at = models.DateTimeField(default=timezone.now)
+
+    class Meta:
+        ordering = ["number"]
+        constraints = [UniqueConstraint(fields=["message", "number"], name="one_version_per_number")]
+
+    def __str__(self):
+        return f"Version {self.number}"
 
 
 class Recipient(models.Model):
@@ -88,17 +219,26 @@ class Recipient(models.Model):
 
 class DeliveryQuerySet(models.QuerySet):
     def due(self):
-        """To be sent now: queued and not to be waited for, or claimed by a worker whose lease ran out."""
-        return self.filter(state__in=(Delivery.State.QUEUED, Delivery.State.SENDING), due_at__lte=timezone.now())
+        """To be sent now: whatever waited until this time, or was claimed by a worker whose lease ran out."""
+        return self.filter(WAITING, due_at__lte=timezone.now())
 
     def newest(self, size: int, before: int | None = None) -> list["Delivery"]:
         """Return up to `size` deliveries, newest first, those below the id `before`, with what a list shows of them."""
         listed = self.filter(pk__lt=before) if before else self
-        return list(listed.select_related("message__workspace", "contact__workspace").order_by("-pk")[:size])
+        related = ("message__workspace", "contact__workspace", "version")
+        return list(listed.select_related(*related).defer("body").order_by("-pk")[:size])
 
     def counting(self):
-        """Those that frequency counts: neither skipped, nor held as too old, nor failed for good."""
-        return self.filter(state__in=(Delivery.State.QUEUED, Delivery.State.SENDING, Delivery.State.SENT))
+        """Those that frequency counts: all that were neither skipped nor cancelled."""
+        return self.exclude(state__in=(Delivery.State.SKIPPED, Delivery.State.CANCELLED))
+
+    def releasable(self):
+        """Those that staff may send after all: held for good, or failed."""
+        return self.filter(Q(state="failed") | Q(state="held") & ~Q(reason="hours"))
+
+
+# Whatever has a time at which it goes on by itself.
+WAITING = Q(state__in=("queued", "sending")) | Q(state="held", reason="hours")
 
 
 class Delivery(models.Model):
@@ -111,26 +251,38 @@ class Delivery(models.Model):
         SENT = "sent", "Sent"
         FAILED = "failed", "Failed"
         SKIPPED = "skipped", "Skipped"
+        CANCELLED = "cancelled", "Cancelled"
 
     class Reason(models.TextChoices):
         NONE = "", "—"
         TOO_OLD = "too_old", "Too old: it happened more than 24 hours before we heard of it"
+        HOURS = "hours", "Waits for the hours in which it may go out"
+        NOT_LIVE = "not_live", "The rule is not live any more"
+        OUTSIDE_DATES = "outside_dates", "Before the rule's first day, or after its last"
+        UNVERIFIED = "unverified", "From a browser that proved nothing"
         NOT_IN_AUDIENCE = "not_in_audience", "Not in the audience"
         FREQUENCY = "frequency", "Already had this message"
+        CAP = "cap", "Had enough messages lately"
         NO_ADDRESS = "no_address", "No email address"
         UNSUBSCRIBED = "unsubscribed", "Unsubscribed from emails"
+        SUPPRESSED = "suppressed", "Their address bounced, or they complained"
         GONE = "gone", "No longer among the people here"
-        NOT_LIVE = "not_live", "The rule is not live any more"
+        UNLESS = "unless", "They did meanwhile what the rule waits for"
+        BY_STAFF = "by_staff", "Cancelled by a colleague"
+        ARCHIVED = "archived", "The rule is archived"
         TEMPLATE_ERROR = "template_error", "The text could not be filled in"
-        REFUSED = "refused", "The mail server refused it"
+        REFUSED = "refused", "It was refused"
         BROKEN = "broken", "Something broke here while sending"
-        GAVE_UP = "gave_up", "The mail server did not take it for a day"
+        GAVE_UP = "gave_up", "It was not taken for a day"
 
     uuid = models.UUIDField(default=uuid.uuid4, unique=True, editable=False)
     message = models.ForeignKey(AutoMessage, models.CASCADE, related_name="deliveries", db_index=False)
     contact = models.ForeignKey(Contact, models.CASCADE, related_name="deliveries")
     event_id = models.UUIDField(help_text="The id of the event in the API.")
     event = models.JSONField(help_text="What the text may use of it: event_name, created_at (Unix seconds), metadata.")
+    version = models.ForeignKey(
+        RuleVersion, models.SET_NULL, null=True, related_name="deliveries", help_text="The rule that it was made from."
+    )
 
     state = models.CharField(max_length=10, choices=State, default=State.QUEUED)
     reason = models.CharField(max_length=20, choices=Reason, default=Reason.NONE, blank=True)
@@ -139,6 +291,9 @@ class Delivery(models.Model):
     due_at = models.DateTimeField(default=timezone.now, help_text="Not before: every wait of a delivery is this.")
     queued_at = models.DateTimeField(default=timezone.now, help_text="Since when it has been tried.")
     claim = models.UUIDField(null=True, editable=False, help_text="Whose it is while it is being sent.")
+    is_let_through = models.BooleanField(
+        default=False, editable=False, help_text="What one person may get in all had room for it."
+    )
     subject = models.TextField(blank=True, help_text="As sent.")
     body = models.TextField(blank=True, help_text="As sent: HTML.")
     created_at = models.DateTimeField(auto_now_add=True)
@@ -158,9 +313,11 @@ class Delivery(models.Model):
             )
         ]
         indexes = [
-            models.Index(fields=["due_at"], condition=Q(state__in=("queued", "sending")), name="delivery_due"),
+            models.Index(fields=["due_at"], condition=WAITING, name="delivery_due"),
             models.Index(fields=["message", "contact"], name="delivery_message_contact"),
             models.Index(fields=["message", "-id"], name="delivery_message_newest"),
+            # How many one person was sent lately, of all rules.
+            models.Index(fields=["contact", "sent_at"], condition=Q(state="sent"), name="delivery_contact_sent"),
         ]
 
     def __str__(self):

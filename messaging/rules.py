@@ -1,15 +1,19 @@
 """The life of a rule: going live, pausing, and the events that came in while it did."""
 
+import json
 from datetime import timedelta
 
+from django.core.serializers.json import DjangoJSONEncoder
 from django.db import transaction
 from django.db.models import Exists, OuterRef
 from django.utils import timezone
 
 from eventsapp.models import Event, EventSummary, EventType, HandOver, Source
 from eventsapp.sql import database_now
-from messaging.models import AutoMessage
-from segments.definition import parse_where
+from messaging import alarm
+from messaging.models import AutoMessage, Delivery, RuleVersion
+from messaging.unless import read_unless
+from segments.definition import parse, parse_where
 
 # By then every transaction that read "nobody watches" has ended.
 CATCH_UP_AFTER = timedelta(seconds=15)
@@ -19,47 +23,101 @@ class NotReady(Exception):
     """The rule cannot go live as it is. Says what is missing."""
 
 
-def go_live(message: AutoMessage, *, anew: bool = False):
-    """Let the rule answer events received from now on. Raises NotReady, or Invalid for its conditions.
-
-    One that is live stays live since then, and keeps the events that wait for it, unless it is to begin `anew`.
-    """
+def check_ready(message: AutoMessage):
+    """Raises NotReady for a rule that could send nothing, or Invalid for what it asks."""
     from messaging import text
 
     parse_where(message.where)
-    for name, source in (("subject", message.subject), ("body", message.body)):
-        if not source.strip():
+    if message.unless:
+        read_unless(message.unless)
+    if message.conditions is not None:
+        parse(message.workspace, message.conditions)
+    if message.audience and message.audience.archived_at:
+        raise NotReady(f"The segment “{message.audience}” is archived. Choose another audience.")
+    if message.channel == AutoMessage.Channel.WEBHOOK:
+        if not message.url:
+            raise NotReady("The address of the webhook is missing.")
+        return
+    texts = {"subject": message.subject, "body": message.body}
+    for name, source in texts.items():
+        if not source.strip() and (name == "body" or message.channel == AutoMessage.Channel.EMAIL):
             raise NotReady(f"The {name} is empty.")
         if fault := text.fault_in(source):
             raise NotReady(f"The {name}: {fault}")
-    if message.audience and message.audience.archived_at:
-        raise NotReady(f"The segment “{message.audience}” is archived. Choose another audience.")
+
+
+def go_live(message: AutoMessage, *, anew: bool = False, by=None):
+    """Let the rule answer events received from now on. Raises NotReady, or Invalid for its conditions.
+
+    One that is live stays live since then, and keeps the events that wait for it, unless it is to begin `anew`; so does
+    one that paused itself.
+    """
+    check_ready(message)
     with transaction.atomic():
         stored = AutoMessage.objects.select_for_update().get(pk=message.pk)
-        if stored.state == AutoMessage.State.LIVE and not anew:
-            return
-        EventType.objects.filter(pk=message.trigger_id).update(watched=True)
-        message.state = AutoMessage.State.LIVE
-        message.live_since = database_now()
-        message.caught_up = False
-        message.save(update_fields=["state", "live_since", "caught_up", "updated_at"])
+        note_version(message, by=by)
+        goes_on = stored.state == AutoMessage.State.LIVE or bool(stored.paused_because)
+        message.state, message.paused_because = AutoMessage.State.LIVE, ""
+        written = ["state", "paused_because", "updated_at"]
+        if anew or not goes_on:
+            EventType.objects.filter(pk=message.trigger_id).update(watched=True)
+            message.live_since = database_now()
+            message.caught_up = False
+            written += ["live_since", "caught_up"]
+        message.save(update_fields=written)
 
 
 def pause(message: AutoMessage):
     """Stop the rule. What it has queued is held when its turn comes."""
+    _stop(message, AutoMessage.State.PAUSED)
+
+
+def archive(message: AutoMessage):
+    """End the rule. What it has queued is cancelled when its turn comes, what is held at once."""
+    _stop(message, AutoMessage.State.ARCHIVED)
+    held = Delivery.objects.filter(message=message, state=Delivery.State.HELD)
+    held.update(state=Delivery.State.CANCELLED, reason=Delivery.Reason.ARCHIVED)
+
+
+def _stop(message: AutoMessage, state: str):
     with transaction.atomic():
-        message.state = AutoMessage.State.PAUSED
-        message.save(update_fields=["state", "updated_at"])
+        message.state, message.paused_because = state, ""
+        message.save(update_fields=["state", "paused_because", "updated_at"])
         watch_what_is_live(message.trigger_id)
 
 
+def pause_itself(message: AutoMessage):
+    """Stop a rule of which more messages came to be than its guard allows. Its events still become deliveries, all of
+    them held; staff are told."""
+    because = (
+        f"More than {message.guard_per_hour:,} messages came to be within an hour. Whatever came after is held: "
+        "release or cancel it, then let the rule go on."
+    )
+    paused = AutoMessage.objects.live().filter(pk=message.pk)
+    if paused.update(state=AutoMessage.State.PAUSED, paused_because=because, updated_at=timezone.now()):
+        transaction.on_commit(lambda: alarm.tell_staff(message, because))
+
+
+def note_version(message: AutoMessage, *, by=None) -> RuleVersion:
+    """Return the version of a rule as it is now, made unless it is the last one."""
+    rule = {name: getattr(message, name) for name in AutoMessage.VERSIONED}
+    kept = json.loads(json.dumps(rule, cls=DjangoJSONEncoder))
+    last = message.versions.last()
+    if last and last.rule == kept and last.trigger_name == message.trigger.name:
+        return last
+    number = last.number + 1 if last else 1
+    return RuleVersion.objects.create(
+        message=message, number=number, rule=kept, trigger_name=message.trigger.name, made_by=by
+    )
+
+
 def watch_what_is_live(type_id: int):
-    """Bring `watched` of an event type in line with the rules that are live."""
-    live = AutoMessage.objects.live().filter(trigger=OuterRef("pk"))
+    """Bring `watched` of an event type in line with the rules that answer it."""
+    answering = AutoMessage.objects.answering().filter(trigger=OuterRef("pk"))
     with transaction.atomic():
         # The lock first, in a statement of its own: an UPDATE that waited would still ask its old snapshot.
         EventType.objects.select_for_update().get(pk=type_id)
-        EventType.objects.filter(pk=type_id).update(watched=Exists(live))
+        EventType.objects.filter(pk=type_id).update(watched=Exists(answering))
 
 
 def catch_up():

@@ -19,7 +19,8 @@ from eventsapp.ingest import event_type
 from eventsapp.models import Event, EventType
 from eventsapp.pages import staff_page
 from eventsapp.views import chips
-from messaging import email, rules, sending, text
+from messaging import rules, sending, text
+from messaging.channels import email
 from messaging.filters import DeliveryFilter
 from messaging.forms import AutoMessageForm
 from messaging.home import parked_events

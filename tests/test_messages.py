@@ -178,14 +178,23 @@ def test_what_is_too_old_is_held_and_goes_out_when_released(rule, buyer, does, w
     assert len(mailoutbox) == 2
 
 
-def test_a_release_keeps_to_once(rule, buyer, does, worker, mailoutbox):
+def test_what_is_held_is_the_first_until_it_is_cancelled_and_a_release_keeps_to_once(
+    rule, buyer, does, worker, mailoutbox
+):
     rule(frequency="once")
     does(buyer, "placed-order", days_ago=30)
     does(buyer, "placed-order")
     worker()
-    assert not sending.release(Delivery.objects.get(state=State.HELD))
+    assert ends() == [(State.HELD, Reason.TOO_OLD), (State.SKIPPED, Reason.FREQUENCY)]
+    held = Delivery.objects.get(state=State.HELD)
+    assert sending.cancel(held)
+    assert not sending.cancel(held)
+    does(buyer, "placed-order", at=int(time.time()) - 60)
     worker()
+    assert ends()[0] == (State.CANCELLED, Reason.BY_STAFF)
     assert len(mailoutbox) == 1
+    Delivery.objects.filter(pk=held.pk).update(state=State.HELD)
+    assert not sending.release(held)
 
 
 def test_a_text_that_cannot_be_filled_in_fails_with_its_words_and_can_be_replayed(
