@@ -47,7 +47,7 @@ class Pulse:
     @property
     def standstill(self) -> str | None:
         """A sentence, when work waits and nothing was processed for a minute."""
-        if not self.waiting or _age(self.waiting) < STILL or (self.work and _age(self.work) < STILL):
+        if not self.waiting or age(self.waiting) < STILL or (self.work and age(self.work) < STILL):
             return None
         seen = f"was last seen {timesince(self.worker)} ago" if self.worker else "has never been seen"
         return (
@@ -56,7 +56,8 @@ class Pulse:
         )
 
 
-def _age(moment: datetime) -> float:
+def age(moment: datetime) -> float:
+    """Seconds since then."""
     return (timezone.now() - moment).total_seconds()
 
 
@@ -77,6 +78,6 @@ def report() -> dict:
     return {
         "status": "standing still" if pulse.standstill else "ok",
         "database": "ok",
-        "worker_heartbeat_age": pulse.worker and round(_age(pulse.worker), 1),
-        "oldest_waiting_hand_over_age": oldest and round(_age(oldest), 1),
+        "worker_heartbeat_age": pulse.worker and round(age(pulse.worker), 1),
+        "oldest_waiting_hand_over_age": oldest and round(age(oldest), 1),
     }

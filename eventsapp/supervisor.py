@@ -119,12 +119,17 @@ def web(host: str, port: int) -> list[str]:
     ]  # fmt: skip
 
 
-def worker() -> list[str]:
-    """The command of the worker."""
+def worker(*queues: str) -> list[str]:
+    """The command of a worker: of these queues, or of all."""
     return [
         *CELERY, "worker", "--pool", "prefork", "--concurrency", "2", "--loglevel", "warning",
-        "--without-gossip", "--without-mingle", "--without-heartbeat",
+        "--without-gossip", "--without-mingle", "--without-heartbeat", *(["-Q", ",".join(queues)] if queues else []),
     ]  # fmt: skip
+
+
+def workers(*, embedded: bool) -> dict[str, list[str]]:
+    """The commands of the workers by name. Where there is room for two, mail servers that hang hold nothing else up."""
+    return {"worker": worker()} if embedded else {"worker": worker("matching", "celery"), "sender": worker("sending")}
 
 
 def clock() -> list[str]:

@@ -3,7 +3,7 @@
 from django.contrib.auth.views import LogoutView
 from django.urls import path, re_path
 
-from eventsapp import home_views, live_views, person_views, reference, settings_views, type_views, views
+from eventsapp import home_views, live_views, metrics, person_views, reference, settings_views, type_views, views
 
 SECTIONS = "people|segments|events|messages|deliveries|settings"
 PERSON = r"^app/(?P<app_id>[-\w]+)/people/(?P<public_id>[0-9a-f]{24})/"
@@ -12,6 +12,7 @@ urlpatterns = [
     path("", views.home, name="home"),
     path("login/", views.Login.as_view(), name="login"),
     path("logout/", LogoutView.as_view(), name="logout"),
+    path("metrics", metrics.metrics, name="metrics"),
     path("docs/api/", reference.page, name="api_reference"),
     path("invite/<str:secret>/", views.invitation, name="invitation"),
     re_path(rf"^app/(?:(?P<section>{SECTIONS})/)?$", views.last_used, name="last_used"),

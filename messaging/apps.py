@@ -5,7 +5,7 @@ class MessagingConfig(AppConfig):
     name = "messaging"
 
     def ready(self):
-        from messaging import home, receivers  # noqa: F401  adding and connecting are their imports' work
+        from messaging import gauges, home, receivers  # noqa: F401  adding and connecting are their imports' work
         from messaging.conditions import GotMessage
         from segments.definition import KINDS
 

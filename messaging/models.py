@@ -330,3 +330,14 @@ class Delivery(models.Model):
     def mail_id(self) -> str:
         """The Message-ID of its mail, the same for every attempt, so that a repeat can be told for one."""
         return f"<{self.uuid}@{DOMAIN}>"
+
+
+class Pace(models.Model):
+    """How many messages may go out by a channel at once: what was left at one time grows as fast as is allowed."""
+
+    channel = models.CharField(max_length=10, primary_key=True)
+    at = models.DateTimeField()
+    left = models.FloatField()
+
+    def __str__(self):
+        return f"{self.channel}: {self.left:.1f} left at {self.at:%c}"

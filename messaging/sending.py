@@ -27,6 +27,7 @@ from messaging.channels import CHANNELS
 from messaging.channels.outcomes import RefusedForGood, TryAgainLater
 from messaging.frequency import allows, counted, lock_recipients
 from messaging.models import AutoMessage, Delivery, Policy
+from messaging.pace import may_go
 from messaging.schedule import Hours
 from messaging.unless import did_meanwhile
 
@@ -36,6 +37,7 @@ LEASE = timedelta(seconds=60)
 PATIENCE = 30  # seconds that one message may take in all, well within its lease
 AT_ONCE = 20  # deliveries looked up together
 TURN = 20  # seconds after which a task makes room for others
+PAUSE_OF_PACE = 0.2  # seconds after which a channel that was used as fast as it may be is looked at again
 GIVE_UP = timedelta(hours=24)
 STALE = timedelta(minutes=1)  # of waiting after which what was decided at the matching is decided anew
 
@@ -44,22 +46,35 @@ State, Reason = Delivery.State, Delivery.Reason
 
 def send_due() -> int:
     """Send what is due, for some seconds; return how many were taken on."""
-    began, taken = time.monotonic(), 0
-    while due := list(Delivery.objects.due().order_by("due_at").values_list("pk", flat=True)[:AT_ONCE]):
+    began, taken, full = time.monotonic(), 0, set()
+    while due := _some_due(full):
         if len(due) == AT_ONCE or time.monotonic() - began > TURN:
             # More than one task's work: another worker may join, or go on when this one stops.
             wake("messaging.tasks.send_due")
         if time.monotonic() - began > TURN:
             break
         # Workers that look at the same moment see the same rows; each begins elsewhere.
-        for pk in random.sample(due, len(due)):
+        for pk, channel in random.sample(due, len(due)):
             if time.monotonic() - began > TURN:
                 break
-            if claim := take(pk):
+            if channel in full or not may_go(channel):
+                full.add(channel)
+            elif claim := take(pk):
                 deliver(claim)
                 taken += 1
         Heartbeat.beat(WORK)
+        if full:
+            # As fast as it may be: what is left goes on with a later task.
+            time.sleep(PAUSE_OF_PACE)
+            wake("messaging.tasks.send_due")
+            break
     return taken
+
+
+def _some_due(full: set[str]) -> list[tuple[int, str]]:
+    """Ids and channels of what waited longest, of channels that have room."""
+    due = Delivery.objects.due().exclude(message__channel__in=full).order_by("due_at")
+    return list(due.values_list("pk", "message__channel")[:AT_ONCE])
 
 
 def take(pk: int) -> Delivery | None:

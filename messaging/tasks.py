@@ -27,5 +27,10 @@ def sweep():
     deleting.delete_what_was_asked()
     erasing.finish()
     matching.match_waiting()
-    sending.send_due()
     tagging.work()
+
+
+@shared_task
+def sweep_sending():
+    """The same for what is to be sent: a queue of its own, because mail servers may hang."""
+    sending.send_due()

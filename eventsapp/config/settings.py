@@ -9,6 +9,7 @@ from pathlib import Path
 import environ
 from csp.constants import NONE, SELF
 from django.core.exceptions import ImproperlyConfigured
+from kombu import Exchange, Queue
 
 from eventsapp.config.embedded import kept_secret, private_folder
 
@@ -152,6 +153,14 @@ CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
 CELERY_BROKER_CONNECTION_MAX_RETRIES = None
 CELERY_WORKER_CANCEL_LONG_RUNNING_TASKS_ON_CONNECTION_LOSS = False
 CELERY_TASK_IGNORE_RESULT = True
+# A worker may be had for each: `celery --app eventsapp.config worker -Q sending`. What may take long is in the third.
+CELERY_TASK_QUEUES = [Queue(name, Exchange(name), name) for name in ("matching", "sending", "celery")]
+CELERY_TASK_ROUTES = {
+    "messaging.tasks.match_events": {"queue": "matching"},
+    "messaging.tasks.sweep": {"queue": "matching"},
+    "messaging.tasks.send_due": {"queue": "sending"},
+    "messaging.tasks.sweep_sending": {"queue": "sending"},
+}
 # One log for all: celery would set up its own.
 CELERY_WORKER_HIJACK_ROOT_LOGGER = False
 CELERY_WORKER_ENABLE_REMOTE_CONTROL = False
@@ -162,6 +171,7 @@ CELERY_BEAT_MAX_LOOP_INTERVAL = 5
 CELERY_BEAT_SCHEDULE = {
     # Picks up whatever a lost wake-up left. It expires, so that a worker that comes back does not find a pile of them.
     "sweep": {"task": "messaging.tasks.sweep", "schedule": 5, "options": {"expires": 10}},
+    "sweep sending": {"task": "messaging.tasks.sweep_sending", "schedule": 5, "options": {"expires": 10}},
     "roll up": {"task": "eventsapp.tasks.roll_up", "schedule": 60, "options": {"expires": 60}},
     "measure sizes": {"task": "segments.tasks.measure_sizes", "schedule": 60, "options": {"expires": 60}},
 }
@@ -171,6 +181,12 @@ vars().update(env.email_url("EMAIL_URL") if env.str("EMAIL_URL", default="") els
 if not env.str("EMAIL_URL", default=""):
     EMAIL_BACKEND = "messaging.outbox.OutboxBackend"
 EMAIL_OUTBOX = VAR / "outbox"
+# Messages of a channel handed over in a second, by all workers together; 0 is as fast as they can.
+PER_SECOND = {
+    "email": env.float("EMAIL_PER_SECOND", default=0),
+    "webhook": env.float("WEBHOOK_PER_SECOND", default=0),
+    "in_app": 0,
+}
 DEFAULT_FROM_EMAIL = env.str("DEFAULT_FROM_EMAIL", default="Eventsapp <hello@eventsapp.invalid>")
 SERVER_EMAIL = DEFAULT_FROM_EMAIL
 
@@ -195,6 +211,9 @@ AXES_LOCKOUT_TEMPLATE = "registration/locked.html"
 QUESTION_SECONDS = env.float("QUESTION_SECONDS", default=20)
 # How many conditions of one question PostgreSQL answers at a time, each on a connection of its own.
 QUESTION_CONNECTIONS = env.int("QUESTION_CONNECTIONS", default=2)
+
+# Who reads /metrics from elsewhere than this machine sends it.
+METRICS_TOKEN = env.str("METRICS_TOKEN", default="")
 
 # Transport ---------------------------------------------------------------------------------------------------------
 

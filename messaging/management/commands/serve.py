@@ -7,7 +7,7 @@ from django.conf import settings
 from django.core.management import call_command
 from django.core.management.base import BaseCommand, CommandError
 
-from eventsapp.supervisor import become_supervisor, clock, web, worker
+from eventsapp.supervisor import become_supervisor, clock, web, workers
 from messaging import demo
 
 GREETING = """
@@ -50,7 +50,7 @@ class Command(BaseCommand):
         self.stdout.flush()
         # Whatever folder this was called from, the children find the code.
         os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, (str(settings.BASE_DIR), os.environ.get("PYTHONPATH"))))
-        become_supervisor({"web": web(host, port), "worker": worker(), "clock": clock()})
+        become_supervisor({"web": web(host, port)} | workers(embedded=settings.EMBEDDED) | {"clock": clock()})
 
     def _greeting(self, url):
         if not settings.EMBEDDED:
