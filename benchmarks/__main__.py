@@ -5,10 +5,10 @@
 
 import sys
 
-from benchmarks import ingest, overlap, segments
+from benchmarks import ingest, messages, overlap, segments
 from benchmarks.goals import Report, Void
 
-PARTS = {"ingest": ingest, "overlap": overlap, "segments": segments}
+PARTS = {"ingest": ingest, "overlap": overlap, "messages": messages, "segments": segments}
 
 
 def main(names: list[str]) -> int:

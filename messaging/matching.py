@@ -2,8 +2,11 @@
 
 import logging
 from datetime import datetime, timedelta
+from functools import reduce
+from operator import and_
 
 from django.db import transaction
+from django.db.models import Q
 from django.utils import timezone
 
 from eventsapp.health import WORK
@@ -20,6 +23,7 @@ from segments.definition import parse_where
 logger = logging.getLogger(__name__)
 
 BATCH = 500
+AT_ONCE = 100  # rules that are asked for by one question
 TOO_OLD = 24 * 3600  # seconds between happening and being received after which nobody expects a message
 MOST_ATTEMPTS = 5
 
@@ -65,7 +69,7 @@ def _match_alone(pk: int) -> int:
         for rule in _rules(batch):
             try:
                 with transaction.atomic():
-                    _answer(rule, batch)
+                    _answer(rule, batch if _matching([rule], batch)[rule.pk] else [])
             except Exception as error:  # noqa: BLE001  it is counted, and parked where staff see it
                 failure = error
         if failure is None:
@@ -89,8 +93,10 @@ def _note_failure(pk: int, error: Exception):
 
 def _match(batch: list[HandOver]):
     """Write the deliveries of these events and delete the hand-overs. Must run in a transaction."""
-    for rule in _rules(batch):
-        _answer(rule, batch)
+    rules = list(_rules(batch))
+    matching = _matching(rules, batch)
+    for rule in rules:
+        _answer(rule, [hand_over for hand_over in batch if hand_over.pk in matching[rule.pk]])
     _done(batch)
 
 
@@ -102,10 +108,9 @@ def _rules(batch: list[HandOver]):
     return answering.select_related("workspace", "audience", "trigger")
 
 
-def _answer(rule: AutoMessage, batch: list[HandOver]):
-    """Write one rule's deliveries because of these events."""
-    own = [hand_over for hand_over in batch if hand_over.type_id == rule.trigger_id]
-    if triggering := _new(rule, _triggering(rule, own)):
+def _answer(rule: AutoMessage, matching: list[HandOver]):
+    """Write one rule's deliveries because of these events, which are as it asks."""
+    if triggering := _new(rule, matching):
         Delivery.objects.bulk_create(_deliveries(rule, triggering), ignore_conflicts=True)
         if not rule.paused_because and _is_running_away(rule):
             rules.pause_itself(rule)
@@ -116,26 +121,38 @@ def _done(batch: list[HandOver]):
     HandOver.objects.filter(pk__in=[hand_over.pk for hand_over in batch]).delete()
 
 
-def _triggering(rule: AutoMessage, hand_overs: list[HandOver]) -> list[HandOver]:
-    """Those received since the rule is live whose number and metadata are as it asks, in the order they came in."""
-    received = [
-        hand_over
-        for hand_over in hand_overs
-        if hand_over.received_at >= rule.live_since and rule.nth in (None, hand_over.occurrence)
-    ]
-    conditions = parse_where(rule.where)
-    if not conditions or not received:
-        return received
-    clock = Clock(now_in_seconds(), rule.workspace.zone)
-    asked = HandOver.objects.filter(pk__in=[hand_over.pk for hand_over in received])
-    for condition in conditions:
-        asked = asked.filter(condition.test(clock))
-    matching = set(asked.values_list("pk", flat=True))
-    return [hand_over for hand_over in received if hand_over.pk in matching]
+def _matching(rules: list[AutoMessage], batch: list[HandOver]) -> dict[int, set[int]]:
+    """The events (by id) of this batch that are as each of these rules (by id) asks: of its type, received since it is
+    live, the person's nth, with the metadata. One question for all rules that ask for metadata."""
+    found, tests = {}, {}
+    for rule in rules:
+        found[rule.pk] = {
+            hand_over.pk
+            for hand_over in batch
+            if hand_over.type_id == rule.trigger_id
+            and hand_over.received_at >= rule.live_since
+            and rule.nth in (None, hand_over.occurrence)
+        }
+        if found[rule.pk] and (conditions := parse_where(rule.where)):
+            clock = Clock(now_in_seconds(), rule.workspace.zone)
+            tests[f"rule_{rule.pk}"] = reduce(and_, (Q(condition.test(clock)) for condition in conditions))
+    asked = HandOver.objects.filter(pk__in=[hand_over.pk for hand_over in batch])
+    for names in _some(list(tests), AT_ONCE):
+        for row in asked.annotate(**{name: tests[name] for name in names}).values("pk", *names):
+            for name in names:
+                if not row[name]:
+                    found[int(name.removeprefix("rule_"))].discard(row["pk"])
+    return found
+
+
+def _some(names: list[str], number: int):
+    return (names[start : start + number] for start in range(0, len(names), number))
 
 
 def _new(rule: AutoMessage, hand_overs: list[HandOver]) -> list[HandOver]:
     """Those that the rule has not answered yet: an event may be handed over twice."""
+    if not hand_overs:
+        return []
     ids = [hand_over.public_id for hand_over in hand_overs]
     answered = Delivery.objects.filter(message=rule, event_id__in=ids).values_list("contact_id", "event_id")
     known = set(answered)

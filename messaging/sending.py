@@ -15,7 +15,7 @@ from datetime import datetime, timedelta
 from uuid import uuid4
 
 from django.db import transaction
-from django.db.models import Q
+from django.db.models import OuterRef, Q, Subquery
 from django.utils import timezone
 
 from eventsapp.health import WORK
@@ -26,7 +26,7 @@ from messaging.audience import is_in_audience
 from messaging.channels import CHANNELS
 from messaging.channels.outcomes import RefusedForGood, TryAgainLater
 from messaging.frequency import allows, counted, lock_recipients
-from messaging.models import AutoMessage, Delivery, Policy
+from messaging.models import AutoMessage, Delivery, Policy, RuleVersion
 from messaging.pace import may_go
 from messaging.schedule import Hours
 from messaging.unless import did_meanwhile
@@ -37,6 +37,7 @@ LEASE = timedelta(seconds=60)
 PATIENCE = 30  # seconds that one message may take in all, well within its lease
 AT_ONCE = 20  # deliveries looked up together
 TURN = 20  # seconds after which a task makes room for others
+ENOUGH = 25  # seconds after which what was claimed together is given back: a message and these are within the lease
 PAUSE_OF_PACE = 0.2  # seconds after which a channel that was used as fast as it may be is looked at again
 GIVE_UP = timedelta(hours=24)
 STALE = timedelta(minutes=1)  # of waiting after which what was decided at the matching is decided anew
@@ -47,44 +48,59 @@ State, Reason = Delivery.State, Delivery.Reason
 def send_due() -> int:
     """Send what is due, for some seconds; return how many were taken on."""
     began, taken, full = time.monotonic(), 0, set()
-    while due := _some_due(full):
-        if len(due) == AT_ONCE or time.monotonic() - began > TURN:
-            # More than one task's work: another worker may join, or go on when this one stops.
+    while time.monotonic() - began < TURN and (claimed := take(AT_ONCE, without=full)):
+        if len(claimed) == AT_ONCE:
+            # More than one task's work: another worker may join.
             wake("messaging.tasks.send_due")
-        if time.monotonic() - began > TURN:
-            break
-        # Workers that look at the same moment see the same rows; each begins elsewhere.
-        for pk, channel in random.sample(due, len(due)):
-            if time.monotonic() - began > TURN:
-                break
-            if channel in full or not may_go(channel):
-                full.add(channel)
-            elif claim := take(pk):
-                deliver(claim)
-                taken += 1
+        taken += _deliver_all(claimed, full)
         Heartbeat.beat(WORK)
-        if full:
-            # As fast as it may be: what is left goes on with a later task.
-            time.sleep(PAUSE_OF_PACE)
-            wake("messaging.tasks.send_due")
-            break
+    if full:
+        # As fast as it may be: what is left goes on with a later task.
+        time.sleep(PAUSE_OF_PACE)
+    if full or time.monotonic() - began >= TURN:
+        wake("messaging.tasks.send_due")
     return taken
 
 
-def _some_due(full: set[str]) -> list[tuple[int, str]]:
-    """Ids and channels of what waited longest, of channels that have room."""
-    due = Delivery.objects.due().exclude(message__channel__in=full).order_by("due_at")
-    return list(due.values_list("pk", "message__channel")[:AT_ONCE])
+def _deliver_all(claimed: list[Delivery], full: set[str]) -> int:
+    """Send what was claimed together; give back whatever its lease, or the pace of its channel, leaves no time for."""
+    began, given_back, policies = time.monotonic(), [], {}
+    for delivery in claimed:
+        channel, workspace = delivery.message.channel, delivery.message.workspace
+        if channel in full or time.monotonic() - began > ENOUGH:
+            given_back.append(delivery.pk)
+        elif not may_go(channel):
+            full.add(channel)
+            given_back.append(delivery.pk)
+        else:
+            if workspace.pk not in policies:
+                policies[workspace.pk] = Policy.of(workspace)
+            deliver(delivery, policies[workspace.pk])
+    if given_back:
+        ours = Delivery.objects.filter(pk__in=given_back, claim=claimed[0].claim, state=State.SENDING)
+        ours.update(claim=None, due_at=timezone.now())
+    return len(claimed) - len(given_back)
 
 
-def take(pk: int) -> Delivery | None:
-    """Take a due delivery for the caller; None if another worker has it."""
-    claim = uuid4()
-    lease = {"state": State.SENDING, "claim": claim, "due_at": timezone.now() + LEASE, "is_let_through": False}
-    if Delivery.objects.due().filter(pk=pk).update(**lease):
-        related = ("message__workspace", "message__audience", "message__sender", "contact__workspace", "version")
-        return Delivery.objects.select_related(*related).filter(pk=pk, claim=claim).first()
-    return None
+def take(number: int, *, only: int | None = None, without: set[str] = frozenset()) -> list[Delivery]:
+    """Take up to `number` due deliveries for the caller, the oldest first, and none that another worker has. `only`
+    is the id of one, `without` are channels."""
+    claim, now = uuid4(), timezone.now()
+    due = Delivery.objects.due().order_by("due_at", "pk")
+    due = due.filter(pk=only) if only else due.exclude(message__channel__in=without) if without else due
+    with transaction.atomic():
+        found = [row.pk for row in due.select_for_update(skip_locked=True, of=("self",)).only("pk")[:number]]
+        if not found:
+            return []
+        Delivery.objects.filter(pk__in=found).update(
+            state=State.SENDING, claim=claim, due_at=now + LEASE, is_let_through=False
+        )
+    related = ("message__workspace", "message__audience", "message__sender", "contact__workspace", "version")
+    newest = RuleVersion.objects.filter(message=OuterRef("message")).order_by("-number").values("pk")[:1]
+    taken = (
+        Delivery.objects.filter(pk__in=found, claim=claim).select_related(*related).annotate(newest=Subquery(newest))
+    )
+    return list(taken.order_by("pk"))
 
 
 @dataclass
@@ -97,19 +113,19 @@ class End:
     due_at: datetime | None = None
 
 
-def deliver(delivery: Delivery):
+def deliver(delivery: Delivery, policy: Policy):
     """Send what is claimed, and note the end if it is still ours."""
-    end = _reason_not_to(delivery) or _attempt(delivery)
+    end = _reason_not_to(delivery, policy) or _attempt(delivery)
     delivery.state, delivery.reason, delivery.detail = end.state, end.reason, end.detail
     delivery.due_at = end.due_at or delivery.due_at
     if end.state == State.SENT:
         delivery.sent_at = timezone.now()
-    noted = ("state", "reason", "detail", "attempts", "sent_at", "due_at", "subject", "body", "version")
+    noted = ("state", "reason", "detail", "attempts", "sent_at", "due_at", "subject", "body", "version_id")
     ours = Delivery.objects.filter(pk=delivery.pk, claim=delivery.claim, state=State.SENDING)
     ours.update(claim=None, **{field: getattr(delivery, field) for field in noted})
 
 
-def _reason_not_to(delivery: Delivery) -> End | None:
+def _reason_not_to(delivery: Delivery, policy: Policy) -> End | None:
     """What may have changed since the event was matched."""
     rule, contact = delivery.message, delivery.contact
     now = timezone.now()
@@ -127,17 +143,15 @@ def _reason_not_to(delivery: Delivery) -> End | None:
         return End(State.SKIPPED, Reason.NOT_IN_AUDIENCE)
     if rule.hours and (opening := Hours.from_json(rule.hours).opening(now, rule.workspace.zone)) > now:
         return End(State.HELD, Reason.HOURS, due_at=opening)
-    if _has_had_enough(delivery):
+    if _has_had_enough(delivery, policy):
         return End(State.SKIPPED, Reason.CAP)
     return None
 
 
-def _has_had_enough(delivery: Delivery) -> bool:
+def _has_had_enough(delivery: Delivery, policy: Policy) -> bool:
     """Whether the person got as many messages lately as the workspace sends anybody. Decided under a lock on them, by
     which of two that are about to be sent the later one sees the earlier."""
-    rule = delivery.message
-    policy = Policy.of(rule.workspace)
-    if rule.is_transactional or policy.most is None:
+    if delivery.message.is_transactional or policy.most is None:
         return False
     since = timezone.now() - timedelta(days=policy.most_days)
     with transaction.atomic():
@@ -156,7 +170,7 @@ def _attempt(delivery: Delivery) -> End:
     delivery.attempts += 1
     try:
         channel.write(delivery)
-        delivery.version = delivery.message.versions.last() or delivery.version
+        delivery.version_id = delivery.newest
         with _time_limit(PATIENCE):
             channel.send(delivery)
     except text.TextError as error:

@@ -192,6 +192,7 @@ def plain(html: str) -> str:
     return re.sub(r"\n{3,}", "\n\n", "\n".join(line.strip() for line in text.splitlines())).strip()
 
 
+@functools.lru_cache(maxsize=256)
 def _parse(environment, source):
     if len(source) > LONGEST:
         raise TextError(f"The text has {len(source):,} characters. Write at most {LONGEST:,}.")

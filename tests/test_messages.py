@@ -10,7 +10,7 @@ from django.utils import timezone
 from eventsapp.ingest import event_type
 from eventsapp.models import EventType, HandOver, Source
 from messaging import matching, rules, sending
-from messaging.models import AutoMessage, Delivery
+from messaging.models import AutoMessage, Delivery, Policy
 from segments.models import Segment
 
 pytestmark = pytest.mark.django_db
@@ -262,24 +262,51 @@ def queued(rule, buyer, does):
 
 
 def test_a_claim_is_for_one_worker_until_its_lease_runs_out(queued):
-    first = sending.take(queued.pk)
-    assert first
-    assert sending.take(queued.pk) is None
+    [first] = sending.take(20)
+    assert sending.take(20) == []
     Delivery.objects.update(due_at=timezone.now() - timedelta(seconds=1))
-    second = sending.take(queued.pk)
+    [second] = sending.take(20)
     assert second.claim != first.claim
 
 
-def test_a_worker_whose_lease_ran_out_notes_nothing(queued, mailoutbox):
-    slow = sending.take(queued.pk)
+def test_a_worker_whose_lease_ran_out_notes_nothing(queued, shop, mailoutbox):
+    [slow] = sending.take(1, only=queued.pk)
     Delivery.objects.update(due_at=timezone.now())
-    quick = sending.take(queued.pk)
-    sending.deliver(slow)
+    [quick] = sending.take(1)
+    sending.deliver(slow, Policy.of(shop))
     assert Delivery.objects.get().state == State.SENDING
-    sending.deliver(quick)
+    sending.deliver(quick, Policy.of(shop))
     assert Delivery.objects.get().state == State.SENT
     # Both went out, under one Message-ID: the receiver can tell.
     assert len({mail.extra_headers["Message-ID"] for mail in mailoutbox}) == 1
+
+
+def test_what_is_claimed_and_finds_no_time_is_given_back(rule, buyer, does, worker, mailoutbox, monkeypatch):
+    rule()
+    does(buyer, "placed-order", times=3)
+    matching.match_waiting()
+    monkeypatch.setattr(sending, "ENOUGH", -1)
+    monkeypatch.setattr(sending, "TURN", 0.01)
+    assert sending.send_due() == 0
+    assert Delivery.objects.due().count() == 3
+    monkeypatch.undo()
+    assert sending.send_due() == 3
+
+
+def test_a_channel_is_used_as_fast_as_it_may_be(rule, buyer, does, settings, mailoutbox, wakeups):
+    settings.PER_SECOND = {"email": 5, "webhook": 0, "in_app": 0}
+    rule()
+    rule(channel="in_app")
+    does(buyer, "placed-order", times=12)
+    matching.match_waiting()
+    sending.send_due()
+    assert len(mailoutbox) <= 6
+    assert wakeups[-1] == "messaging.tasks.send_due"
+    began = time.monotonic()
+    while len(mailoutbox) < 12:
+        sending.send_due()
+    assert time.monotonic() - began > 1
+    assert Delivery.objects.filter(message__channel="in_app", state=State.SENT).count() == 12
 
 
 REFUSALS = [
