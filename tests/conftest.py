@@ -28,6 +28,7 @@ CDNOW = Path(__file__).resolve().parents[2] / "shared" / "data" / "cdnow_purchas
 NEEDS = {
     "browser": (lambda: _chromium() is not None, "Chromium is not installed"),
     "redis": (lambda: bool(shutil.which("redis-server")), "redis-server is not installed"),
+    "rabbit": (lambda: bool(shutil.which("rabbitmq-server")), "rabbitmq-server is not installed"),
     "postgres": (lambda: bool(_postgres()), "no PostgreSQL server answers (set POSTGRES_URL)"),
 }
 
