@@ -327,6 +327,11 @@ class Delivery(models.Model):
         return reverse("delivery", args=[self.contact.workspace.app_id, self.pk])
 
     @property
+    def channel(self) -> str:
+        """How it went out, or would now."""
+        return self.version.rule["channel"] if self.version else self.message.channel
+
+    @property
     def mail_id(self) -> str:
         """The Message-ID of its mail, the same for every attempt, so that a repeat can be told for one."""
         return f"<{self.uuid}@{DOMAIN}>"

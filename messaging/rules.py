@@ -26,6 +26,7 @@ class NotReady(Exception):
 def check_ready(message: AutoMessage):
     """Raises NotReady for a rule that could send nothing, or Invalid for what it asks."""
     from messaging import text
+    from messaging.channels.outgoing import fault_in_url
 
     parse_where(message.where)
     if message.unless:
@@ -37,6 +38,8 @@ def check_ready(message: AutoMessage):
     if message.channel == AutoMessage.Channel.WEBHOOK:
         if not message.url:
             raise NotReady("The address of the webhook is missing.")
+        if fault := fault_in_url(message.url):
+            raise NotReady(fault)
         return
     texts = {"subject": message.subject, "body": message.body}
     for name, source in texts.items():

@@ -1,5 +1,6 @@
 """The pages of rules and deliveries."""
 
+import json
 from datetime import timedelta
 
 from csp.decorators import csp_exempt
@@ -223,7 +224,7 @@ def deliveries(request, workspace):
 
 def _delivery(workspace, pk) -> Delivery:
     own = Delivery.objects.filter(message__workspace=workspace)
-    return get_object_or_404(own.select_related("message__workspace", "contact__workspace"), pk=pk)
+    return get_object_or_404(own.select_related("message__workspace", "contact__workspace", "version"), pk=pk)
 
 
 @staff_page(post="editor")
@@ -249,4 +250,13 @@ def _release(request, found):
 @staff_page()
 def delivery_body(request, workspace, pk):
     """The message as it was sent, for the frame on its page."""
-    return _framed(_delivery(workspace, pk).body)
+    found = _delivery(workspace, pk)
+    if found.channel == AutoMessage.Channel.WEBHOOK:
+        # JSON, in which anybody's HTML may stand.
+        return _framed(format_html("<pre style=white-space:pre-wrap>{}</pre>", _spread(found.body)))
+    return _framed(found.body)
+
+
+def _spread(body: str) -> str:
+    """JSON on lines of its own."""
+    return json.dumps(json.loads(body), indent=2, ensure_ascii=False) if body else ""

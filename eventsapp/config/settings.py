@@ -190,6 +190,9 @@ PER_SECOND = {
 DEFAULT_FROM_EMAIL = env.str("DEFAULT_FROM_EMAIL", default="Eventsapp <hello@eventsapp.invalid>")
 SERVER_EMAIL = DEFAULT_FROM_EMAIL
 
+# Whether webhooks may be posted to this machine and its neighbours.
+WEBHOOK_ALLOW_PRIVATE = env.bool("WEBHOOK_ALLOW_PRIVATE", default=False)
+
 # People who use the pages ------------------------------------------------------------------------------------------
 
 LOGIN_URL = "login"
