@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from zoneinfo import ZoneInfo
 
+import css_inline
 import nh3
 from django.utils.html import linebreaks, strip_tags
 from liquid import Environment, Undefined
@@ -13,6 +14,7 @@ from liquid.exceptions import LiquidError
 
 from eventsapp.metadata import kind_of, money_text
 from eventsapp.models import Contact
+from messaging import unsubscribing
 
 LONGEST = 20_000  # characters of a text, of what it becomes, and of what any filter returns
 MOST_ITEMS = 1_000  # of a list or a range that a filter is given
@@ -26,6 +28,22 @@ TAGS = """
 """.split()
 DATE_FORMAT = re.compile(r"(?:[^%]|%-?[A-Za-z%])*\Z")
 TAG = re.compile(r"<[a-zA-Z!/]")
+
+STYLES = re.compile(r"(?is)<style\b.*?</style")
+MOST_STYLED = 5_000_000  # characters of styles times elements that they may be put on
+# Mail programs know no others, or these would put text where it does not belong.
+PROPERTIES = set(
+    """
+    background background-color border border-bottom border-collapse border-color border-left border-radius border-right
+    border-spacing border-style border-top border-width color display font font-family font-size font-style font-weight
+    height letter-spacing line-height list-style-type margin margin-bottom margin-left margin-right margin-top max-width
+    min-width padding padding-bottom padding-left padding-right padding-top text-align text-decoration text-transform
+    vertical-align white-space width
+    """.split()
+)
+ATTRIBUTES = {tag: set(own) for tag, own in nh3.ALLOWED_ATTRIBUTES.items()} | {"*": {"style"}}
+# Nothing is fetched for a text, neither from the net nor from our disk.
+inliner = css_inline.CSSInliner(load_remote_stylesheets=False)
 
 
 class TextError(Exception):
@@ -142,6 +160,7 @@ def context(event: dict, contact, workspace) -> dict:
         }
         | times,
         "workspace": {"name": workspace.name},
+        "unsubscribe_url": unsubscribing.example(),
     }
 
 
@@ -175,11 +194,29 @@ def subject(source: str, values: dict) -> str:
 
 
 def body(source: str, values: dict) -> str:
-    """Fill in a text and return clean HTML; a text without tags keeps its lines. Raises TextError."""
+    """Fill in a text and return clean HTML, its styles on its elements; a text without tags keeps its lines. Raises
+    TextError."""
     filled = _render(HTML, source, values)
     if not TAG.search(source):
         filled = linebreaks(filled)
-    return nh3.clean(filled, url_schemes={"http", "https", "mailto", "tel"})
+    return nh3.clean(
+        _inlined(filled),
+        url_schemes={"http", "https", "mailto", "tel"},
+        attributes=ATTRIBUTES,
+        filter_style_properties=PROPERTIES,
+    )
+
+
+def _inlined(html: str) -> str:
+    """Put what stands in <style> on the elements themselves, where every mail program looks."""
+    if not (styles := STYLES.findall(html)):
+        return html
+    if sum(map(len, styles)) * html.count("<") > MOST_STYLED:
+        raise TextError("The text has too many styles for its many elements.")
+    try:
+        return inliner.inline(html)
+    except (css_inline.InlineError, ValueError) as error:
+        raise TextError(f"The styles cannot be read: {error}") from error
 
 
 def plain(html: str) -> str:

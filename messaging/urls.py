@@ -2,11 +2,13 @@
 
 from django.urls import path
 
-from messaging import tracking, views
+from messaging import tracking, unsubscribing, views
 
 urlpatterns = [
     path("o/<str:token>.gif", tracking.opened, name="opened"),
     path("c/<str:token>", tracking.clicked, name="clicked"),
+    path("u/<str:token>/", unsubscribing.unsubscribe, name="unsubscribe"),
+    path("u/<str:token>/undo/", unsubscribing.subscribe_again, name="subscribe_again"),
     path("app/<slug:app_id>/messages/", views.messages, name="messages"),
     path("app/<slug:app_id>/messages/new/", views.new_message, name="new_message"),
     path("app/<slug:app_id>/messages/where/", views.message_where, name="message_where"),

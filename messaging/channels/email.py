@@ -5,10 +5,11 @@ from uuid import uuid4
 
 from django.conf import settings
 from django.core.mail import EmailMultiAlternatives
+from django.utils.html import escape
 
-from messaging import text
-from messaging.channels.outcomes import RefusedForGood, TryAgainLater
-from messaging.models import DOMAIN, Delivery
+from messaging import text, unsubscribing
+from messaging.channels.outcomes import RefusedForGood, TryAgainLater, words
+from messaging.models import DOMAIN, Delivery, Sender
 from messaging.tracking import tracked
 
 Reason = Delivery.Reason
@@ -28,7 +29,18 @@ def write(delivery):
     """Fill in subject and body from its rule, its event and its person. Raises TextError."""
     rule = delivery.message
     values = text.context(delivery.event, delivery.contact, rule.workspace)
-    delivery.subject, delivery.body = text.subject(rule.subject, values), text.body(rule.body, values)
+    delivery.subject, delivery.body = (
+        text.subject(rule.subject, values),
+        with_way_out(text.body(rule.body, values), rule),
+    )
+
+
+def with_way_out(body: str, rule) -> str:
+    """Return the HTML of a mail with a link to unsubscribe, if it needs one and has none of its own."""
+    if rule.is_transactional or unsubscribing.example() in body:
+        return body
+    name, link = escape(rule.workspace.name), unsubscribing.example()
+    return f'{body}\n<hr><p><small>No more emails from {name}? <a href="{link}">Unsubscribe</a></small></p>'
 
 
 def send(delivery):
@@ -36,27 +48,23 @@ def send(delivery):
     try:
         _mail(delivery).send()
     except smtplib.SMTPRecipientsRefused as error:
-        [(code, words), *_] = error.recipients.values()
-        raise _refusal(code, words) from error
+        [(code, said), *_] = error.recipients.values()
+        raise _refusal(code, said) from error
     except (smtplib.SMTPAuthenticationError, smtplib.SMTPSenderRefused, smtplib.SMTPConnectError) as error:
         # Credentials, sender and connection are the operator's to mend, not the message's end.
-        raise TryAgainLater(f"{error.smtp_code} {_words(error.smtp_error)}") from error
+        raise TryAgainLater(f"{error.smtp_code} {words(error.smtp_error)}") from error
     except smtplib.SMTPResponseException as error:
         raise _refusal(error.smtp_code, error.smtp_error) from error
     except (smtplib.SMTPException, OSError) as error:
-        raise TryAgainLater(f"{type(error).__name__}: {error}") from error
+        raise TryAgainLater(words(f"{type(error).__name__}: {error}")) from error
     except ValueError as error:
         # An address or a header that no mail can carry.
         raise RefusedForGood(str(error)) from error
 
 
-def _refusal(code: int, words) -> Exception:
+def _refusal(code: int, said) -> Exception:
     kind = RefusedForGood if 500 <= code < 600 else TryAgainLater
-    return kind(f"{code} {_words(words)}")
-
-
-def _words(said) -> str:
-    return said.decode(errors="replace") if isinstance(said, bytes) else str(said)
+    return kind(f"{code} {words(said)}")
 
 
 def new_id() -> str:
@@ -65,18 +73,35 @@ def new_id() -> str:
 
 
 def _mail(delivery) -> EmailMultiAlternatives:
-    html = tracked(delivery.body, delivery)
-    return message(delivery.subject, delivery.body, delivery.contact.email, delivery.mail_id, html=html)
+    rule, contact = delivery.message, delivery.contact
+    link = unsubscribing.link_for(contact)
+    body = delivery.body.replace(unsubscribing.example(), link)
+    html = tracked(delivery.body, delivery).replace(unsubscribing.example(), link)
+    way_out = {"List-Unsubscribe": f"<{link}>", "List-Unsubscribe-Post": "List-Unsubscribe=One-Click"}
+    mail = message(
+        delivery.subject,
+        body,
+        contact.email,
+        delivery.mail_id,
+        html=html,
+        sender=rule.sender,
+        headers={} if rule.is_transactional else way_out,
+    )
+    # Comes back with what a provider tells of it.
+    mail.metadata = {"delivery": str(delivery.uuid)}
+    return mail
 
 
-def message(subject: str, body: str, to: str, message_id: str, *, html: str = "") -> EmailMultiAlternatives:
+def message(
+    subject: str, body: str, to: str, message_id: str, *, html: str = "", sender: Sender | None = None, headers=None
+) -> EmailMultiAlternatives:
     """Return a mail with `body` as text and as HTML, or `html` for that."""
     mail = EmailMultiAlternatives(
         subject,
         text.plain(body),
-        settings.DEFAULT_FROM_EMAIL,
+        str(sender or settings.DEFAULT_FROM_EMAIL),
         [to],
-        headers={"Message-ID": message_id, "Auto-Submitted": "auto-generated"},
+        headers={"Message-ID": message_id, "Auto-Submitted": "auto-generated"} | (headers or {}),
     )
     mail.attach_alternative(html or body, "text/html")
     return mail

@@ -11,7 +11,7 @@ def reason_not_to(delivery):
 def write(delivery):
     """Fill in its heading and its text. Raises TextError."""
     rule = delivery.message
-    values = text.context(delivery.event, delivery.contact, rule.workspace)
+    values = text.context(delivery.event, delivery.contact, rule.workspace) | {"unsubscribe_url": ""}
     delivery.subject, delivery.body = text.subject(rule.subject, values), text.body(rule.body, values)
 
 
