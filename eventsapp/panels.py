@@ -49,6 +49,16 @@ def notes_of(contact, since: int | None, until: int | None) -> list[Note]:
     return [note for notes in timeline_notes for note in notes(contact, since, until)]
 
 
+# Each gets (request, workspace, given) and returns the name of a template with its context; shown among the settings.
+# `given` has, by their names, the forms that were filled in wrongly.
+settings_panels: list[Callable] = []
+
+
+def shown_in_settings(request, workspace, given) -> list[str]:
+    """Return the HTML of the panels of the settings."""
+    return [render_to_string(*panel(request, workspace, given), request=request) for panel in settings_panels]
+
+
 class Dependent(NamedTuple):
     """What would miss something that went away: what it is, what it is called, and where it is."""
 

@@ -9,14 +9,15 @@ from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import reverse
 from django.views.decorators.http import require_POST
 
+from eventsapp import panels
 from eventsapp.auth import known_tokens
 from eventsapp.forms import InviteForm, RoleForm, TokenForm, WorkspaceForm
 from eventsapp.models import ApiToken, Invitation, Role
 from eventsapp.pages import staff_page
 
 
-def _page(request, workspace, **given):
-    """The whole page; a form that was filled in wrongly is `given` as it was typed, a new secret is shown once."""
+def page(request, workspace, **given):
+    """Show the settings; a form that was filled in wrongly is `given` as it was typed, a new secret is shown once."""
     forms = {
         "workspace_form": WorkspaceForm(instance=workspace),
         "token_form": TokenForm(prefix="token"),
@@ -29,6 +30,7 @@ def _page(request, workspace, **given):
         "invitations": Invitation.objects.filter(workspace=workspace).order_by("-pk"),
         "roles": Role.choices,
         "base_url": settings.BASE_URL,
+        "panels": panels.shown_in_settings(request, workspace, given),
     }
     wrong = any(form.is_bound and form.errors for form in given.values() if hasattr(form, "is_bound"))
     return render(request, "eventsapp/settings.html", context | given, status=422 if wrong else 200)
@@ -36,7 +38,7 @@ def _page(request, workspace, **given):
 
 @staff_page()
 def overview(request, workspace):
-    return _page(request, workspace)
+    return page(request, workspace)
 
 
 @require_POST
@@ -45,7 +47,7 @@ def change_workspace(request, workspace):
     form = WorkspaceForm(request.POST, instance=workspace)
     if not form.is_valid():
         workspace.refresh_from_db()
-        return _page(request, workspace, workspace_form=form)
+        return page(request, workspace, workspace_form=form)
     form.save()
     # Tokens that were looked up a moment ago carry the workspace as it was.
     known_tokens.forget()
@@ -59,9 +61,9 @@ def make_token(request, workspace):
     """Show the secret in the answer itself: it is kept nowhere, not in the session either."""
     form = TokenForm(request.POST, prefix="token")
     if not form.is_valid():
-        return _page(request, workspace, token_form=form)
+        return page(request, workspace, token_form=form)
     token, secret = ApiToken.make(workspace=workspace, **form.cleaned_data)
-    return _page(request, workspace, new_token=token, new_secret=secret)
+    return page(request, workspace, new_token=token, new_secret=secret)
 
 
 @require_POST
@@ -79,10 +81,10 @@ def revoke_token(request, workspace, pk):
 def invite(request, workspace):
     form = InviteForm(request.POST, prefix="invite")
     if not form.is_valid():
-        return _page(request, workspace, invite_form=form)
+        return page(request, workspace, invite_form=form)
     secret = Invitation.make(workspace=workspace, invited_by=request.user, **form.cleaned_data)
     link = f"{settings.BASE_URL}{reverse('invitation', args=[secret])}"
-    return _page(request, workspace, new_invitation=link)
+    return page(request, workspace, new_invitation=link)
 
 
 @require_POST
@@ -114,7 +116,7 @@ def change_colleague(request, workspace, pk):
 def change_password(request, workspace):
     form = _password_form(request.user, request.POST)
     if not form.is_valid():
-        return _page(request, workspace, password_form=form)
+        return page(request, workspace, password_form=form)
     form.save()
     update_session_auth_hash(request, form.user)
     notices.success(request, "Your password is changed.")

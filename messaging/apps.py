@@ -1,4 +1,5 @@
 from django.apps import AppConfig
+from django.conf import settings
 
 
 class MessagingConfig(AppConfig):
@@ -10,3 +11,5 @@ class MessagingConfig(AppConfig):
         from segments.definition import KINDS
 
         KINDS[GotMessage.kind] = GotMessage
+        if settings.ANYMAIL_WEBHOOK_SECRET:
+            from messaging import bounces  # noqa: F401

@@ -53,6 +53,7 @@ class Policy(models.Model):
         "most messages per person",
         null=True,
         blank=True,
+        validators=[MinValueValidator(1)],
         help_text="Of all rules together, those for transactions left out. Empty: no limit.",
     )
     most_days = models.PositiveIntegerField("in so many days", default=7)
@@ -65,6 +66,28 @@ class Policy(models.Model):
     def of(cls, workspace: Workspace) -> "Policy":
         """The policy of a workspace, made when it is first asked for."""
         return cls.objects.get_or_create(workspace=workspace)[0]
+
+
+class Suppression(models.Model):
+    """An address that mails of a workspace go to no more, whatever they are."""
+
+    class Reason(models.TextChoices):
+        BOUNCE = "bounce", "Bounced"
+        COMPLAINT = "complaint", "Complained"
+
+    workspace = models.ForeignKey(Workspace, models.CASCADE, related_name="suppressions", db_index=False)
+    email = models.CharField(max_length=765, help_text="As comparisons see it, folded.")
+    reason = models.CharField(max_length=10, choices=Reason)
+    at = models.DateTimeField(default=timezone.now)
+    note = models.TextField(blank=True, help_text="What the provider says of it.")
+
+    class Meta:
+        ordering = ["-at", "-pk"]
+        constraints = [UniqueConstraint(fields=["workspace", "email"], name="one_suppression_per_address")]
+        indexes = [models.Index(fields=["workspace", "-at"], name="suppression_newest")]
+
+    def __str__(self):
+        return self.email
 
 
 class AutoMessageQuerySet(models.QuerySet):

@@ -8,9 +8,10 @@ from django.dispatch import receiver
 
 from eventsapp import health, signals
 from eventsapp.models import Contact
-from eventsapp.panels import Dependent, Note, person_panels, timeline_notes, type_users
+from eventsapp.panels import Dependent, Note, person_panels, settings_panels, timeline_notes, type_users
 from eventsapp.wakeups import wake
 from messaging.models import AutoMessage, Delivery, Recipient
+from messaging.settings_views import message_settings
 from segments.models import used_by
 
 CHUNK = 200  # deliveries of an export that are looked up together
@@ -92,4 +93,5 @@ health.waiting_since.append(oldest_due_delivery)
 used_by.append(rules_for)
 person_panels.append(messages_they_got)
 timeline_notes.append(messages_in_timeline)
+settings_panels.append(message_settings)
 type_users.append(rules_triggered_by)

@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from messaging import tracking, unsubscribing, views
+from messaging import settings_views, tracking, unsubscribing, views
 
 urlpatterns = [
     path("o/<str:token>.gif", tracking.opened, name="opened"),
@@ -17,4 +17,11 @@ urlpatterns = [
     path("app/<slug:app_id>/deliveries/", views.deliveries, name="deliveries"),
     path("app/<slug:app_id>/deliveries/<int:pk>/", views.delivery, name="delivery"),
     path("app/<slug:app_id>/deliveries/<int:pk>/body/", views.delivery_body, name="delivery_body"),
+    path("app/<slug:app_id>/settings/policy/", settings_views.change_policy, name="change_policy"),
+    path("app/<slug:app_id>/settings/webhook-secret/", settings_views.new_secret, name="new_webhook_secret"),
+    path("app/<slug:app_id>/settings/senders/", settings_views.add_sender, name="add_sender"),
+    path("app/<slug:app_id>/settings/senders/<int:pk>/remove/", settings_views.remove_sender, name="remove_sender"),
+    path(
+        "app/<slug:app_id>/settings/suppressed/<int:pk>/lift/", settings_views.lift_suppression, name="lift_suppression"
+    ),
 ]

@@ -15,6 +15,7 @@ import pytest
 # Before Django reads its settings: a folder of this run's own, and the database it is told to use.
 os.environ["EVENTSAPP_VAR"] = tempfile.mkdtemp(prefix="eventsapp-test-")
 os.environ.pop("EMAIL_URL", None)
+os.environ["ANYMAIL_WEBHOOK_SECRET"] = "provider:only for tests"
 if os.environ.get("TEST_DATABASE_URL"):
     os.environ["DATABASE_URL"] = os.environ["TEST_DATABASE_URL"]
     os.environ["SECRET_KEY"] = "only for tests"

@@ -15,7 +15,7 @@ from pyroaring import BitMap
 
 from eventsapp.ingest import event_type
 from eventsapp.models import ApiRequest, ApiToken, Contact, Heartbeat, Invitation, Membership, Tag
-from messaging.models import AutoMessage, Delivery
+from messaging.models import AutoMessage, Delivery, Sender, Suppression
 from segments import tagging
 from segments.models import Segment
 from segments.urlstate import encode
@@ -62,6 +62,8 @@ def things(shop, buyer, does):
         "revoke_token": token.pk,
         "live_request": asked.pk,
         "event_type": rule.trigger.pk,
+        "remove_sender": Sender.objects.create(workspace=shop, email="shop@example.org").pk,
+        "lift_suppression": Suppression.objects.create(workspace=shop, email="gone@example.org", reason="bounce").pk,
         "change_colleague": Membership.objects.create(user=colleague, workspace=shop).pk,
     } | dict.fromkeys(OF_A_PERSON, buyer.public_id)
 
@@ -151,6 +153,11 @@ CHANGES = [
     ("make_token", "admin", {"token-name": "x", "token-scope": "read"}),
     ("revoke_token", "admin", {}),
     ("invite", "admin", {"invite-role": "viewer"}),
+    ("change_policy", "admin", {"policy-most": "3", "policy-most_days": "7"}),
+    ("new_webhook_secret", "admin", {}),
+    ("add_sender", "admin", {"sender-name": "New", "sender-email": "new@example.org"}),
+    ("remove_sender", "admin", {}),
+    ("lift_suppression", "editor", {}),
 ]
 
 

@@ -4,6 +4,7 @@ Without DATABASE_URL this is the embedded size: SQLite, Celery over files, and t
 """
 
 import os
+from importlib.util import find_spec
 from pathlib import Path
 
 import environ
@@ -187,6 +188,26 @@ PER_SECOND = {
     "webhook": env.float("WEBHOOK_PER_SECOND", default=0),
     "in_app": 0,
 }
+
+# Mail through a provider, and what it tells of bounces: django-anymail, an extra.
+ANYMAIL_PROVIDER = env.str("ANYMAIL_PROVIDER", default="")
+ANYMAIL_WEBHOOK_SECRET = env.str("ANYMAIL_WEBHOOK_SECRET", default="")
+if ANYMAIL_PROVIDER or ANYMAIL_WEBHOOK_SECRET:
+    if find_spec("anymail") is None:
+        raise ImproperlyConfigured(
+            "ANYMAIL_PROVIDER and ANYMAIL_WEBHOOK_SECRET need django-anymail: pip install 'django-anymail~=15.2'"
+        )
+    if ANYMAIL_WEBHOOK_SECRET and ":" not in ANYMAIL_WEBHOOK_SECRET:
+        raise ImproperlyConfigured("ANYMAIL_WEBHOOK_SECRET is what the provider logs in with, as name:password.")
+    if ANYMAIL_PROVIDER and env.str("EMAIL_URL", default=""):
+        raise ImproperlyConfigured("EMAIL_URL and ANYMAIL_PROVIDER both say how mail leaves. Set one of them.")
+    INSTALLED_APPS.append("anymail")
+    ANYMAIL = {"REQUESTS_TIMEOUT": EMAIL_TIMEOUT} | {
+        name.removeprefix("ANYMAIL_"): value for name, value in os.environ.items() if name.startswith("ANYMAIL_")
+    }
+if ANYMAIL_PROVIDER:
+    EMAIL_BACKEND = f"anymail.backends.{ANYMAIL_PROVIDER}.EmailBackend"
+
 DEFAULT_FROM_EMAIL = env.str("DEFAULT_FROM_EMAIL", default="Eventsapp <hello@eventsapp.invalid>")
 SERVER_EMAIL = DEFAULT_FROM_EMAIL
 

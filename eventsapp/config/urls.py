@@ -1,5 +1,6 @@
 """Every address. The API stands at the root, where Intercom's SDKs look for it; pages stand under /app/."""
 
+from django.conf import settings
 from django.contrib import admin
 from django.urls import include, path
 
@@ -13,6 +14,8 @@ urlpatterns = [
     path("", include("messaging.urls")),
     path("admin/", admin.site.urls),
 ]
+if settings.ANYMAIL_WEBHOOK_SECRET:
+    urlpatterns.append(path("anymail/", include("anymail.urls")))
 
 handler403 = "eventsapp.views.forbidden"
 handler404 = "eventsapp.views.not_found"

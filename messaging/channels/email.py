@@ -7,19 +7,30 @@ from django.conf import settings
 from django.core.mail import EmailMultiAlternatives
 from django.utils.html import escape
 
+from eventsapp.text import fold
 from messaging import text, unsubscribing
 from messaging.channels.outcomes import RefusedForGood, TryAgainLater, words
-from messaging.models import DOMAIN, Delivery, Sender
+from messaging.models import DOMAIN, Delivery, Sender, Suppression
 from messaging.tracking import tracked
+
+try:
+    from anymail.exceptions import AnymailRecipientsRefused as RecipientsRefused
+except ImportError:  # an extra
+
+    class RecipientsRefused(Exception):
+        """No address of a mail is one that the provider sends to."""
+
 
 Reason = Delivery.Reason
 
 
 def reason_not_to(delivery):
-    """Who has no address, or wants no mail."""
+    """Who has no address, or one that takes no mail, or wants none."""
     contact = delivery.contact
     if not contact.email:
         return Reason.NO_ADDRESS
+    if Suppression.objects.filter(workspace=contact.workspace_id, email=fold(contact.email)).exists():
+        return Reason.SUPPRESSED
     if contact.unsubscribed_from_emails and not delivery.message.is_transactional:
         return Reason.UNSUBSCRIBED
     return None
@@ -55,7 +66,12 @@ def send(delivery):
         raise TryAgainLater(f"{error.smtp_code} {words(error.smtp_error)}") from error
     except smtplib.SMTPResponseException as error:
         raise _refusal(error.smtp_code, error.smtp_error) from error
+    except RecipientsRefused as error:
+        raise RefusedForGood(words(str(error))) from error
     except (smtplib.SMTPException, OSError) as error:
+        # What a provider's API has against the message itself; all else is the operator's to mend, or will pass.
+        if getattr(error, "status_code", None) in (400, 413, 422):
+            raise RefusedForGood(words(str(error))) from error
         raise TryAgainLater(words(f"{type(error).__name__}: {error}")) from error
     except ValueError as error:
         # An address or a header that no mail can carry.
