@@ -739,6 +739,27 @@ def test_every_page_fits_and_is_accessible(open_page, width, scheme):
         assert faults_of(page) == [], address
 
 
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [1440, 390])
+def test_people_leave_mails_without_a_login_on_pages_that_fit(browser, shop, width, scheme):
+    code = "from messaging.unsubscribing import *; print(link_for(Contact.objects.exclude(email=None)[0]))"
+    link = shop.manage("shell", "--verbosity", "0", "--command", code)
+    context = browser.new_context(viewport={"width": width, "height": 900}, color_scheme=scheme)
+    page, complaints = context.new_page(), []
+    page.on("console", lambda message: complaints.append(message.text) if message.type == "error" else None)
+    page.goto(link)
+    assert faults_of(page) == []
+    for button, heading in (("Unsubscribe", "You are unsubscribed"), ("Undo", "You get them again")):
+        page.get_by_role("button", name=button).click()
+        page.get_by_role("heading", name=heading).wait_for()
+        assert page.evaluate("document.documentElement.scrollWidth") == width
+        assert faults_of(page) == []
+    assert complaints == []
+    page.goto(f"{shop.url}/u/x/")
+    assert faults_of(page) == []
+    context.close()
+
+
 def faults_of(page) -> list[str]:
     """What axe has to say about a page."""
     from axe_playwright_python.sync_playwright import Axe

@@ -378,7 +378,7 @@ def test_what_is_public_may_be_written(host):
 )
 def test_what_is_wrong_with_an_address_is_told_in_words(hook, shop, url, words):
     assert words in fault_in_url(url)
-    if url:
+    if url and "\0" not in url:  # which no database keeps
         with pytest.raises(rules.NotReady, match="address"):
             hook(url)
     with pytest.raises(outgoing.RefusedForGood):
