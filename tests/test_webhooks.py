@@ -340,8 +340,19 @@ def test_what_is_not_public_is_told_to_whoever_writes_it_and_never_posted_to(
     does(buyer, "placed-order")
     worker()
     assert end() == (State.FAILED, Reason.REFUSED)
-    with pytest.raises(outgoing.RefusedForGood):
-        outgoing._checked(outgoing.Target.read(url.replace(host, "127.0.0.1" if host[0].isalpha() else host)))
+
+
+@pytest.mark.parametrize("host", [host for host in PRIVATE if not host[0].isalpha()])
+def test_a_name_that_leads_to_what_is_not_public_is_never_posted_to(hook, buyer, does, worker, monkeypatch, host):
+    address = socket.getaddrinfo(outgoing.Target.read(f"http://{host}/").host, 80)[0][4][0]
+    hook("https://hook.example/")
+    does(buyer, "placed-order")
+    with monkeypatch.context() as border:
+        border.setattr(socket, "getaddrinfo", looked_up([address]))
+        border.setattr(socket.socket, "connect", lambda *_: pytest.fail("it was connected to"))
+        worker()
+    assert end() == (State.FAILED, Reason.REFUSED)
+    assert address not in Delivery.objects.get().detail
 
 
 @pytest.mark.parametrize("host", ["8.8.8.8", "example.org", "[2606:4700::1111]", "134744072", "bücher.example"])
@@ -458,6 +469,29 @@ def test_the_next_address_is_tried_when_the_first_does_not_answer(hook, buyer, d
         border.setattr(socket, "getaddrinfo", looked_up(["::1", "127.0.0.1"]))
         worker()
     assert len(receiver.posted) == 1
+
+
+def test_a_resolver_is_not_waited_for_longer_than_a_server(hook, buyer, does, worker, monkeypatch):
+    monkeypatch.setattr(outgoing, "SECONDS", 0.5)
+    hook("https://slow.example/")
+    does(buyer, "placed-order")
+    woken = threading.Event()
+    began = time.monotonic()
+    with monkeypatch.context() as border:
+        border.setattr(socket, "getaddrinfo", lambda *_, flags=0, **__: [] if flags else woken.wait(5))
+        worker()
+    woken.set()
+    assert time.monotonic() - began < 2
+    assert end() == (State.QUEUED, Reason.NONE)
+    assert "not found in" in Delivery.objects.get().detail
+
+
+def test_a_host_that_is_not_known_is_tried_again(hook, buyer, does, worker):
+    hook("https://nobody.invalid/")
+    does(buyer, "placed-order")
+    worker()
+    assert end() == (State.QUEUED, Reason.NONE)
+    assert Delivery.objects.get().detail.startswith("nobody.invalid was not found")
 
 
 # TLS ---------------------------------------------------------------------------------------------------------------------

@@ -14,6 +14,8 @@ from contextlib import closing, suppress
 from dataclasses import dataclass
 from functools import cache
 from ipaddress import ip_address, ip_network
+from queue import Empty, SimpleQueue
+from threading import Thread
 from urllib.parse import quote, urlsplit
 
 from django.conf import settings
@@ -126,20 +128,37 @@ def post(url: str, body: bytes, headers: dict[str, str]) -> Answer:
         raise TryAgainLater(words(f"{type(error).__name__}: {error}")) from error
 
 
-def _checked(target: Target) -> list:
+def _checked(target: Target, ends: float) -> list:
     """Look the host up; all that it leads to must be public, since any of it may be taken."""
-    try:
-        found = socket.getaddrinfo(target.host, target.port, type=socket.SOCK_STREAM)
-    except (OSError, UnicodeError) as error:
-        raise TryAgainLater(f"{target.host} was not found: {error}") from error
+    found = _looked_up(target, ends)
     if not settings.WEBHOOK_ALLOW_PRIVATE and not all(is_public(where[0]) for *_, where in found):
         raise RefusedForGood(_not_public(target))
     return found
 
 
+def _looked_up(target: Target, ends: float) -> list:
+    """Where the host leads. Resolvers know no time limit, so this one is waited for from outside."""
+    answers: SimpleQueue = SimpleQueue()
+
+    def ask():
+        try:
+            answers.put(socket.getaddrinfo(target.host, target.port, type=socket.SOCK_STREAM))
+        except (OSError, UnicodeError) as error:
+            answers.put(error)
+
+    Thread(target=ask, name="resolver", daemon=True).start()
+    try:
+        found = answers.get(timeout=_left(ends))
+    except Empty:
+        raise TimeoutError(f"{target.host} was not found in {SECONDS} seconds") from None
+    if isinstance(found, Exception):
+        raise TryAgainLater(f"{target.host} was not found: {found}") from found
+    return found
+
+
 def _connected(target: Target, ends: float) -> socket.socket:
     failure: OSError = OSError("no address")
-    for family, kind, protocol, _, where in _checked(target):
+    for family, kind, protocol, _, where in _checked(target, ends):
         line = socket.socket(family, kind, protocol)
         try:
             # An address that is silent leaves time for the next.
