@@ -144,7 +144,7 @@ def test_making_a_live_rule_live_again_loses_nothing(rule, buyer, does):
 def test_an_event_that_is_handed_over_again_takes_nobodys_turn(rule, buyer, does):
     does(buyer, "placed-order", metadata={"n": 2})
     matching.match_waiting()
-    Delivery.objects.update(state="failed")
+    Delivery.objects.update(state="cancelled")
     AutoMessage.objects.update(caught_up=False)
     AutoMessage.objects.update(live_since=timezone.now() - rules.CATCH_UP_AFTER)
     rules.catch_up()
