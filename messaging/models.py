@@ -8,7 +8,7 @@ from django.conf import settings
 from django.core.serializers.json import DjangoJSONEncoder
 from django.core.validators import MinValueValidator
 from django.db import models
-from django.db.models import Q, UniqueConstraint
+from django.db.models import Count, Q, UniqueConstraint
 from django.urls import reverse
 from django.utils import timezone
 
@@ -204,6 +204,11 @@ class AutoMessage(models.Model):
     def get_absolute_url(self):
         return reverse("auto_message", args=[self.workspace.app_id, self.pk])
 
+    @property
+    def is_answering(self) -> bool:
+        """Whether its events become deliveries, be they held."""
+        return self.state == self.State.LIVE or self.state == self.State.PAUSED and bool(self.paused_because)
+
     def sentence(self) -> str:
         """What the rule does, in words."""
         return sentence_of(self)
@@ -258,6 +263,12 @@ class DeliveryQuerySet(models.QuerySet):
     def releasable(self):
         """Those that staff may send after all: held for good, or failed."""
         return self.filter(Q(state="failed") | Q(state="held") & ~Q(reason="hours"))
+
+    def waiting_for_staff(self) -> dict[str, int]:
+        """How many failed, how many are held, and how many of these go on by themselves in their hours."""
+        counts = dict(self.values_list("state").filter(state__in=("held", "failed")).annotate(n=Count("pk")).order_by())
+        hours = self.filter(WAITING, state="held").count()
+        return {"failed": counts.get("failed", 0), "held": counts.get("held", 0) - hours, "waiting": hours}
 
 
 # Whatever has a time at which it goes on by itself.
@@ -351,7 +362,7 @@ class Delivery(models.Model):
 
     @property
     def channel(self) -> str:
-        """How it went out, or would now."""
+        """By which channel it was, or is to be, sent."""
         return self.version.rule["channel"] if self.version else self.message.channel
 
     @property

@@ -6,13 +6,13 @@ from datetime import UTC, datetime
 from django.db.models.functions import Coalesce
 from django.dispatch import receiver
 
-from eventsapp import health, signals
+from eventsapp import health, signals, tags
 from eventsapp.models import Contact
 from eventsapp.panels import Dependent, Note, person_panels, settings_panels, timeline_notes, type_users
 from eventsapp.wakeups import wake
 from messaging.models import AutoMessage, Delivery, Recipient
 from messaging.settings_views import message_settings
-from segments.models import used_by
+from segments.models import events_in, references_in, used_by
 
 CHUNK = 200  # deliveries of an export that are looked up together
 MOST_NOTES = 200  # in a part of a timeline
@@ -52,16 +52,40 @@ def oldest_due_delivery():
 
 
 def rules_for(segment):
-    """The rules whose audience a segment is."""
-    rules = segment.auto_messages.select_related("workspace")
-    return [Dependent("Auto-message", rule.name, rule.get_absolute_url()) for rule in rules]
+    """The rules whose audience a segment is, or asks for it."""
+    rules = _in_use(segment.workspace_id)
+    return [_dependent(rule) for rule in rules if rule.audience_id == segment.pk or _asks_for("segment", segment, rule)]
 
 
-def rules_triggered_by(event_type):
-    """The rules that wait for an event type, with their state."""
-    rules = AutoMessage.objects.filter(trigger=event_type).select_related("workspace").order_by("name")
-    named = [(f"{rule.name} ({rule.get_state_display().lower()})", rule.get_absolute_url()) for rule in rules]
-    return [Dependent("Auto-message", *one) for one in named]
+def rules_with(tag):
+    """The rules whose audience asks for a tag."""
+    return [_dependent(rule) for rule in _in_use(tag.workspace_id) if _asks_for("tag", tag, rule)]
+
+
+def rules_naming(event_type):
+    """The rules that wait for an event type, with their state, or ask for it in their audience, or meanwhile."""
+    rules = _in_use(event_type.workspace_id)
+    naming = [
+        rule for rule in rules if event_type.name in {rule.trigger.name, *events_in([rule.conditions, rule.unless])}
+    ]
+    return [_dependent(rule, f" ({rule.get_state_display().lower()})") for rule in naming]
+
+
+def _dependent(rule: AutoMessage, words: str = "") -> Dependent:
+    return Dependent("Auto-message", f"{rule.name}{words}", rule.get_absolute_url())
+
+
+def _asks_for(kind: str, what, rule: AutoMessage) -> bool:
+    return what.pk in references_in(rule.conditions or {}, kind)
+
+
+def _in_use(workspace_id: int):
+    return (
+        AutoMessage.objects.in_use()
+        .filter(workspace=workspace_id)
+        .select_related("workspace", "trigger")
+        .order_by("name")
+    )
 
 
 def messages_they_got(request, contact):
@@ -94,4 +118,5 @@ used_by.append(rules_for)
 person_panels.append(messages_they_got)
 timeline_notes.append(messages_in_timeline)
 settings_panels.append(message_settings)
-type_users.append(rules_triggered_by)
+type_users.append(rules_naming)
+tags.used_by.append(rules_with)

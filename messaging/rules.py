@@ -1,6 +1,7 @@
 """The life of a rule: going live, pausing, and the events that came in while it did."""
 
 import json
+from collections.abc import Iterator
 from datetime import timedelta
 
 from django.core.serializers.json import DjangoJSONEncoder
@@ -8,9 +9,11 @@ from django.db import transaction
 from django.db.models import Exists, OuterRef
 from django.utils import timezone
 
+from eventsapp.errors import Fault, invalid, missing
 from eventsapp.models import Event, EventSummary, EventType, HandOver, Source
 from eventsapp.sql import database_now
-from messaging import alarm
+from messaging import alarm, text
+from messaging.channels.outgoing import fault_in_url
 from messaging.models import AutoMessage, Delivery, RuleVersion
 from messaging.unless import read_unless
 from segments.definition import parse, parse_where
@@ -20,33 +23,39 @@ CATCH_UP_AFTER = timedelta(seconds=15)
 
 
 class NotReady(Exception):
-    """The rule cannot go live as it is. Says what is missing."""
+    """The rule cannot go live as it is. `faults` say what is missing, by the paths of the API."""
+
+    def __init__(self, faults: list[Fault]):
+        super().__init__(" ".join(fault.message for fault in faults))
+        self.faults = faults
 
 
 def check_ready(message: AutoMessage):
     """Raises NotReady for a rule that could send nothing, or Invalid for what it asks."""
-    from messaging import text
-    from messaging.channels.outgoing import fault_in_url
-
     parse_where(message.where)
     if message.unless:
         read_unless(message.unless)
     if message.conditions is not None:
         parse(message.workspace, message.conditions)
+    if faults := list(_missing(message)):
+        raise NotReady(faults)
+
+
+def _missing(message: AutoMessage) -> Iterator[Fault]:
     if message.audience and message.audience.archived_at:
-        raise NotReady(f"The segment “{message.audience}” is archived. Choose another audience.")
+        yield invalid("audience", f"The segment “{message.audience}” is archived. Choose another audience.")
     if message.channel == AutoMessage.Channel.WEBHOOK:
         if not message.url:
-            raise NotReady("The address of the webhook is missing.")
-        if fault := fault_in_url(message.url):
-            raise NotReady(fault)
+            yield missing("content.url", "The address of the webhook is missing.")
+        elif fault := fault_in_url(message.url):
+            yield invalid("content.url", fault)
         return
-    texts = {"subject": message.subject, "body": message.body}
-    for name, source in texts.items():
+    for name in ("subject", "body"):
+        source = getattr(message, name)
         if not source.strip() and (name == "body" or message.channel == AutoMessage.Channel.EMAIL):
-            raise NotReady(f"The {name} is empty.")
-        if fault := text.fault_in(source):
-            raise NotReady(f"The {name}: {fault}")
+            yield missing(f"content.{name}", f"The {name} is empty.")
+        elif fault := text.fault_in(source):
+            yield invalid(f"content.{name}", f"The {name}: {fault}")
 
 
 def go_live(message: AutoMessage, *, anew: bool = False, by=None):

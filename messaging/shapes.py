@@ -1,10 +1,13 @@
 """What requests and answers of the API say of messages."""
 
 from eventsapp.openapi import record, shape
-from eventsapp.shapes import CONTACT_ID, METADATA, OR_NULL, array, const, unix
+from eventsapp.shapes import CONTACT_ID, METADATA, NO_NUL, OR_NULL, array, const, text, unix
 from messaging.conditions import STATES
-from messaging.models import Delivery
-from segments.shapes import ID, add_kind
+from messaging.drafting import MOST_PER_HOUR, MOST_SECONDS, MOST_TIMES
+from messaging.drafting import STATES as WRITTEN_STATES
+from messaging.models import AutoMessage, Delivery
+from messaging.text import LONGEST
+from segments.shapes import DAY, DEFINITION, EVENT_NAME, ID, KEY, WHERE, add_kind
 
 add_kind(
     "message",
@@ -33,10 +36,12 @@ DELIVERY = shape(
             "event_id": {"type": "string", "format": "uuid"},
             "event": record(
                 {
+                    "id": {"type": "string", "format": "uuid"},
                     "event_name": {"type": "string"},
                     "created_at": unix("When it happened."),
                     "metadata": METADATA,
                 },
+                optional=("id",),
                 description="The event because of which it was made.",
             ),
             "state": {"type": "string", "enum": Delivery.State.values},
@@ -47,6 +52,11 @@ DELIVERY = shape(
             },
             "detail": OR_NULL | {"description": "The error in its own words."},
             "attempts": {"type": "integer", "minimum": 0},
+            "version": {
+                "type": ["integer", "null"],
+                "minimum": 1,
+                "description": "Which version of its auto-message it was made from.",
+            },
             "subject": OR_NULL | {"description": "As sent."},
             "created_at": unix("When it was made."),
             "sent_at": unix("When it was handed over.", or_null=True),
@@ -71,4 +81,197 @@ DELIVERY_LIST = shape(
         },
         description="A page of deliveries.",
     ),
+)
+
+# Rules ---------------------------------------------------------------------------------------------------------------
+
+TIMES = {"type": ["integer", "null"], "minimum": 1, "maximum": MOST_TIMES}
+SECONDS = {"type": "integer", "minimum": 0, "maximum": MOST_SECONDS}
+TEXT = {"type": ["string", "null"], "maxLength": LONGEST, "pattern": NO_NUL}
+WHERES = {"anyOf": [array(WHERE), {"type": "null"}], "description": "All must hold on that very event."}
+TRIGGER = shape(
+    "Trigger",
+    record(
+        {
+            "event": EVENT_NAME,
+            "where": WHERES,
+            "nth": TIMES | {"description": "Only if it is somebody's nth of these events."},
+        },
+        optional=("where", "nth"),
+        additionalProperties=False,
+        description="The event that makes it go out.",
+        examples=[{"event": "placed-order", "where": [{"key": "code", "op": "known"}]}],
+    ),
+)
+FREQUENCY = shape(
+    "Frequency",
+    record(
+        {
+            "mode": {"type": "string", "enum": AutoMessage.Frequency.values},
+            "per_seconds": {
+                "type": ["integer", "null"],
+                "minimum": 1,
+                "maximum": MOST_SECONDS,
+                "description": "With once_per, and with it alone: the time in which it is sent at most once.",
+            },
+            "most": TIMES | {"description": "How often one person gets it at all; not with once."},
+        },
+        optional=("per_seconds", "most"),
+        additionalProperties=False,
+        description="How often one person gets it.",
+        examples=[{"mode": "once_per", "per_seconds": 86400, "most": 3}],
+    ),
+)
+UNLESS = shape(
+    "Unless",
+    record(
+        {
+            "event": EVENT_NAME,
+            "where": {"anyOf": [array(WHERE, minItems=1), {"type": "null"}]},
+            "same": {
+                "anyOf": [array(text("A key of the metadata.", most=190, pattern=KEY), minItems=1), {"type": "null"}],
+                "description": "Keys under which it has the same values as the event that triggered.",
+            },
+        },
+        optional=("where", "same"),
+        additionalProperties=False,
+        description="What cancels a message that waits: that its person did this meanwhile.",
+        examples=[{"event": "paid-order", "same": ["order_id"]}],
+    ),
+)
+CLOCK_TIME = {"type": "string", "pattern": "^([01][0-9]|2[0-3]):[0-5][0-9]$"}
+HOURS = shape(
+    "Hours",
+    record(
+        {
+            "days": array({"type": "integer", "minimum": 0, "maximum": 6}, minItems=1, description="Monday is 0."),
+            "from": CLOCK_TIME,
+            "to": CLOCK_TIME | {"description": "Of the next day, if it is not later."},
+        },
+        additionalProperties=False,
+        description="When it may go out, in the workspace's time zone; outside of these hours it waits.",
+        examples=[{"days": [0, 1, 2, 3, 4], "from": "09:00", "to": "17:00"}],
+    ),
+)
+CONTENT = shape(
+    "Content",
+    {
+        "anyOf": [
+            record(
+                {
+                    "subject": TEXT | {"maxLength": 255},
+                    "body": TEXT | {"description": "Liquid: HTML, or plain text."},
+                    "from": OR_NULL | {"description": "The address of a sender of the workspace; null: the usual one."},
+                },
+                optional=("subject", "body", "from"),
+                title="email",
+                additionalProperties=False,
+            ),
+            record(
+                {"url": {"type": ["string", "null"], "maxLength": 500, "pattern": NO_NUL}},
+                optional=("url",),
+                title="webhook",
+                additionalProperties=False,
+            ),
+            record(
+                {"subject": TEXT | {"maxLength": 255}, "body": TEXT},
+                optional=("subject", "body"),
+                title="in_app",
+                additionalProperties=False,
+            ),
+        ],
+        "description": "What is sent; its fields are those of the channel.",
+        "examples": [
+            {"subject": "Thank you, {{ contact.name }}", "body": "<p>Your code is {{ event.metadata.code }}.</p>"}
+        ],
+    },
+)
+
+
+def _or_null(schema: dict, description: str) -> dict:
+    return {"anyOf": [schema, {"type": "null"}], "description": description}
+
+
+WRITTEN = {
+    "name": text("What staff call it.", most=100),
+    "state": {"type": "string", "enum": [*WRITTEN_STATES], "default": "draft"},
+    "trigger": TRIGGER,
+    "audience": _or_null(DEFINITION, "Who may get it; null: everyone. A saved segment is a condition of that kind."),
+    "frequency": FREQUENCY,
+    "delay_seconds": SECONDS | {"description": "How long it waits before it goes out."},
+    "unless": _or_null(UNLESS, "What cancels it meanwhile."),
+    "starts_on": _or_null(DAY, "The first day on which events count, in the workspace's time zone."),
+    "stops_on": _or_null(DAY, "The last one."),
+    "hours": _or_null(HOURS, "When it may go out; null: at any time."),
+    "channel": {"type": "string", "enum": AutoMessage.Channel.values, "default": "email"},
+    "content": CONTENT,
+    "transactional": {
+        "type": "boolean",
+        "description": "Part of what somebody ordered: it goes to those who unsubscribed, too.",
+    },
+    "allows_browser": {
+        "type": "boolean",
+        "description": "Whether events from browsers that prove nothing make emails and webhooks go out.",
+    },
+    "guard_per_hour": {
+        "type": "integer",
+        "minimum": 1,
+        "maximum": MOST_PER_HOUR,
+        "description": "Above this many in an hour it pauses itself.",
+    },
+}
+MESSAGE_EXAMPLE = {
+    "name": "Thanks",
+    "state": "draft",
+    "trigger": {
+        "event": "placed-order",
+        "where": [{"key": "total", "op": "gte", "value": {"amount": 4900, "currency": "usd"}}],
+    },
+    "audience": None,
+    "frequency": {"mode": "every_time"},
+    "channel": "email",
+    "content": {"subject": "Thank you, {{ contact.name }}", "body": "<p>Your code is {{ event.metadata.code }}.</p>"},
+}
+MESSAGE_IN = shape(
+    "AutoMessageIn",
+    record(
+        WRITTEN,
+        optional=tuple(WRITTEN.keys() - {"name", "trigger"}),
+        description="A rule: when somebody does this, send them that.",
+        examples=[MESSAGE_EXAMPLE],
+    ),
+)
+MESSAGE_CHANGES = shape(
+    "AutoMessageChanges",
+    record(
+        WRITTEN,
+        optional=tuple(WRITTEN),
+        description="What is not named stays as it is; what is named is replaced as a whole.",
+        examples=[{"state": "live"}],
+    ),
+)
+MESSAGE = shape(
+    "AutoMessage",
+    record(
+        {
+            "type": const("auto_message"),
+            "id": MESSAGE_ID,
+            "sentence": {"type": "string", "description": "What it does, in words."},
+            "paused_because": OR_NULL | {"description": "Why it paused itself, if it did."},
+            **WRITTEN,
+            "created_at": unix("When it was made."),
+            "updated_at": unix("When it was last changed."),
+        },
+        description="A rule as it is kept.",
+    ),
+)
+MESSAGE_LIST = shape(
+    "AutoMessageList",
+    record(
+        {"type": const("auto_message.list"), "auto_messages": array(MESSAGE), "pages": {"type": "object"}},
+        description="The auto-messages that are not archived.",
+    ),
+)
+MESSAGE_ARCHIVED = shape(
+    "AutoMessageArchived", record({"type": const("auto_message"), "id": MESSAGE_ID, "archived": {"type": "boolean"}})
 )

@@ -14,8 +14,8 @@ def span(seconds: int) -> str:
     return f"{number:,} {unit}" if number == 1 else f"{number:,} {unit}s"
 
 
-def sentence_of(rule) -> str:
-    """What an AutoMessage does, in words. What cannot be read of it is left out."""
+def sentence_of(rule, event: str | None = None) -> str:
+    """What an AutoMessage does, in words; `event` is its trigger's name where that is no type yet."""
     parts = [f"Sends {CHANNELS[rule.channel]}"]
     if rule.delay_seconds:
         parts.append(f"{span(rule.delay_seconds)} after someone")
@@ -25,7 +25,7 @@ def sentence_of(rule) -> str:
         parts.append(f"in “{rule.audience}”")
     elif rule.conditions:
         parts.append("in its own audience")
-    parts.append(f"does {rule.trigger.name}")
+    parts.append(f"does {event or rule.trigger.name}")
     if where := " and ".join(str(condition) for condition in parse_where(rule.where)):
         parts.append(f"where {where}")
     if rule.nth:
@@ -47,6 +47,10 @@ def _limits(rule):
         yield f"{rule.most_times:,} time{'' if rule.most_times == 1 else 's'} in all"
     if rule.hours:
         yield str(Hours.from_json(rule.hours))
+    if rule.starts_on:
+        yield f"from {rule.starts_on:%-d %B %Y} on"
+    if rule.stops_on:
+        yield f"until {rule.stops_on:%-d %B %Y}"
 
 
 def _ordinal(number: int) -> str:

@@ -141,26 +141,26 @@ def asking_for(tag) -> list[Dependent]:
 
 def _referring(kind: str, to) -> list[Dependent]:
     others = Segment.objects.active().filter(workspace=to.workspace_id).select_related("workspace")
-    return [other.as_dependent() for other in others if to.pk in _references(other.definition, kind)]
+    return [other.as_dependent() for other in others if to.pk in references_in(other.definition, kind)]
 
 
 def naming(event_type) -> list[Dependent]:
     """The active segments whose definition names an event type."""
     active = Segment.objects.active().filter(workspace=event_type.workspace_id).select_related("workspace")
-    return [segment.as_dependent() for segment in active if event_type.name in _events_in(segment.definition)]
+    return [segment.as_dependent() for segment in active if event_type.name in events_in(segment.definition)]
 
 
-def _events_in(part) -> set[str]:
+def events_in(part) -> set[str]:
     """Every event that a definition names, however deep. It was checked and normalised when it was saved."""
     if isinstance(part, list):
-        return {name for inner in part for name in _events_in(inner)}
+        return {name for inner in part for name in events_in(inner)}
     if not isinstance(part, dict):
         return set()
     own = {part["event"]} if isinstance(part.get("event"), str) else set()
-    return own | {name for key in ("conditions", "first", "then") for name in _events_in(part.get(key))}
+    return own | {name for key in ("conditions", "first", "then") for name in events_in(part.get(key))}
 
 
-def _references(part, kind: str) -> set[int]:
+def references_in(part: dict, kind: str) -> set[int]:
     """The ids of every segment, or tag, that a definition refers to itself."""
     own = {part[kind]} if part.get("kind") == kind else set()
-    return own | {pk for inner in part.get("conditions", ()) for pk in _references(inner, kind)}
+    return own | {pk for inner in part.get("conditions", ()) for pk in references_in(inner, kind)}
