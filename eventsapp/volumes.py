@@ -94,7 +94,7 @@ def daily(
 ) -> dict[int, list[Bar]]:
     """Return of each type (by id) the last `days` calendar days of `zone` with the number of its events on each, the
     earliest first."""
-    calendar, borders = _calendar(zone, days, now)
+    calendar, borders = last_days(zone, days, now)
     counts = {type: [0] * days for type in types.values_list("pk", flat=True)}
     for type, place, count in _counts(counts, borders):
         counts[type][place] += count
@@ -105,7 +105,7 @@ def daily_in_all(
     types: QuerySet[EventType], zone: ZoneInfo, *, days: int = RECENT, now: datetime | None = None
 ) -> list[Bar]:
     """Return the last `days` calendar days of `zone` with the number of events of all `types` together on each."""
-    calendar, borders = _calendar(zone, days, now)
+    calendar, borders = last_days(zone, days, now)
     counts = [0] * days
     for _, place, count in _counts(types.values_list("pk", flat=True), borders):
         counts[place] += count
@@ -115,14 +115,13 @@ def daily_in_all(
 def daily_of(events: QuerySet[Event], zone: ZoneInfo, *, days: int = RECENT, now: datetime | None = None) -> list[Bar]:
     """Return the last `days` calendar days of `zone` with how many of `events` happened on each, the earliest first.
     Counts the events themselves: for those of some people, of whom no sums are kept."""
-    calendar, borders = _calendar(zone, days, now)
+    calendar, borders = last_days(zone, days, now)
     events = events.filter(created_at__gte=borders[0], created_at__lt=borders[-1]).order_by()
-    ends = (When(created_at__lt=end, then=Value(place)) for place, end in enumerate(borders[1:]))
-    counts = dict(events.values_list(Case(*ends, output_field=IntegerField())).annotate(n=Count("contact")))
+    counts = dict(events.values_list(place_among("created_at", borders)).annotate(n=Count("contact")))
     return _bars(calendar, [counts.get(place, 0) for place in range(days)])
 
 
-def _calendar(zone: ZoneInfo, days: int, now: datetime | None) -> tuple[list[date], list[int]]:
+def last_days(zone: ZoneInfo, days: int = RECENT, now: datetime | None = None) -> tuple[list[date], list[int]]:
     """The last days, and the Unix seconds at which each begins and the last one ends."""
     today = (now or timezone.now()).astimezone(zone).date()
     calendar = [today - timedelta(days=before) for before in reversed(range(days))]
@@ -164,6 +163,12 @@ def _counts(types: Iterable[int], borders: list[int]) -> list[tuple[int, int, in
 def _place(column: str, borders: list[int]) -> str:
     """Which of the stretches between two borders a row's time is in."""
     return f"CASE {' '.join(f'WHEN {column} < {end} THEN {place}' for place, end in enumerate(borders[1:]))} END"
+
+
+def place_among(field: str, borders: list) -> Case:
+    """Which of the stretches between two borders a row's time is in, the first being 0."""
+    ends = enumerate(borders[1:])
+    return Case(*(When(**{f"{field}__lt": end}, then=Value(place)) for place, end in ends), output_field=IntegerField())
 
 
 def _bars(calendar: list[date], counts: list[int]) -> list[Bar]:

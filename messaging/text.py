@@ -2,7 +2,7 @@
 
 import functools
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from datetime import UTC, datetime
 from zoneinfo import ZoneInfo
 
@@ -28,6 +28,7 @@ TAGS = """
 """.split()
 DATE_FORMAT = re.compile(r"(?:[^%]|%-?[A-Za-z%])*\Z")
 TAG = re.compile(r"<[a-zA-Z!/]")
+PLAIN_NAME = re.compile(r"[A-Za-z_][\w-]*\Z")
 
 STYLES = re.compile(r"(?is)<style\b.*?</style")
 MOST_STYLED = 5_000_000  # characters of styles times elements that they may be put on
@@ -186,6 +187,48 @@ def fault_in(source: str) -> str | None:
         _parse(PLAIN, source)
     except TextError as error:
         return str(error)
+
+
+# What is always there; None: whatever else is read of it.
+KNOWN: dict = {
+    "event": {"name": None, "event_name": None, "created_at": None, "metadata": {}},
+    "contact": dict.fromkeys(("id", "user_id", "email", "name", "phone", "created_at", "signed_up_at", "last_seen_at"))
+    | {"custom_attributes": {}},
+    "workspace": {"name": None},
+}
+
+
+def variable(*path: str) -> str:
+    """Return how a text names what stands at a path, such as `event.metadata.code`."""
+    steps = [f".{step}" if PLAIN_NAME.match(step) else f'["{step}"]' for step in path]
+    return "".join(steps).removeprefix(".")
+
+
+def unknown_in(source: str, *, keys: Collection[str] = (), attributes: Collection[str] = ()) -> list[str]:
+    """Return the variables of a text that will be empty as far as can be told: none of ours, no custom attribute that
+    anybody has, and, once some are known, none of the event's `keys`. What cannot be read has none."""
+    try:
+        paths = _parse(PLAIN, source).global_variable_segments()
+    except TextError:
+        return []
+    metadata = dict.fromkeys(keys) if keys else None
+    known = KNOWN | {
+        "event": KNOWN["event"] | {"metadata": metadata},
+        "contact": KNOWN["contact"] | {"custom_attributes": dict.fromkeys(attributes)},
+    }
+    unknown = [path for path in paths if not _is_known(path, known)]
+    return sorted({variable(*(step for step in path if isinstance(step, str))) for path in unknown})
+
+
+def _is_known(path: list, known: dict | None) -> bool:
+    for step in path:
+        # A key that the text itself reckons out may be any.
+        if known is None or not isinstance(step, str):
+            return True
+        if step not in known:
+            return False
+        known = known[step]
+    return True
 
 
 def subject(source: str, values: dict) -> str:

@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from messaging import settings_views, tracking, unsubscribing, views
+from messaging import delivery_views, settings_views, tracking, unsubscribing, views
 
 urlpatterns = [
     path("o/<str:token>.gif", tracking.opened, name="opened"),
@@ -11,12 +11,15 @@ urlpatterns = [
     path("u/<str:token>/undo/", unsubscribing.subscribe_again, name="subscribe_again"),
     path("app/<slug:app_id>/messages/", views.messages, name="messages"),
     path("app/<slug:app_id>/messages/new/", views.new_message, name="new_message"),
-    path("app/<slug:app_id>/messages/where/", views.message_where, name="message_where"),
+    path("app/<slug:app_id>/messages/build/", views.message_build, name="message_build"),
+    path("app/<slug:app_id>/messages/promise/", views.message_promise, name="message_promise"),
     path("app/<slug:app_id>/messages/preview/", views.preview, name="message_preview"),
     path("app/<slug:app_id>/messages/<int:pk>/", views.auto_message, name="auto_message"),
-    path("app/<slug:app_id>/deliveries/", views.deliveries, name="deliveries"),
-    path("app/<slug:app_id>/deliveries/<int:pk>/", views.delivery, name="delivery"),
-    path("app/<slug:app_id>/deliveries/<int:pk>/body/", views.delivery_body, name="delivery_body"),
+    path("app/<slug:app_id>/messages/<int:pk>/versions/", views.message_versions, name="message_versions"),
+    path("app/<slug:app_id>/messages/<int:pk>/dead-letters/", delivery_views.dead_letters, name="dead_letters"),
+    path("app/<slug:app_id>/deliveries/", delivery_views.deliveries, name="deliveries"),
+    path("app/<slug:app_id>/deliveries/<int:pk>/", delivery_views.delivery, name="delivery"),
+    path("app/<slug:app_id>/deliveries/<int:pk>/body/", delivery_views.delivery_body, name="delivery_body"),
     path("app/<slug:app_id>/settings/policy/", settings_views.change_policy, name="change_policy"),
     path("app/<slug:app_id>/settings/webhook-secret/", settings_views.new_secret, name="new_webhook_secret"),
     path("app/<slug:app_id>/settings/senders/", settings_views.add_sender, name="add_sender"),

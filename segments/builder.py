@@ -8,7 +8,7 @@ from functools import cached_property
 
 from eventsapp.errors import Fault
 from segments.definition import VERSION, Invalid, parse
-from segments.sentences import Sentence, Writer
+from segments.sentences import Control, Sentence, Writer
 
 DRAWN = 2  # levels of groups that can be edited here; deeper ones are told and kept
 
@@ -93,7 +93,7 @@ class Builder:
         self.root = self._rows(draft, "", 1)
         self.definition = {"version": VERSION, "match": self.root.match, "conditions": self.root.finished()}
         if focus is not None:
-            self._focus(focus)
+            focus_on(self.controls(), focus)
 
     def _rows(self, group: dict, place: str, depth: int) -> Rows:
         prefix = f"{place}." if place else ""
@@ -108,12 +108,8 @@ class Builder:
         sentence = self.writer.sentence(draft, place) if "conditions" not in draft else None
         return Row(place, draft, sentence) if sentence else Row(place, {"kept": draft})
 
-    def _focus(self, focus: str):
-        controls = [control for row in self.root.all() if row.sentence for control in row.sentence.controls()]
-        here = [control for control in controls if f"{control.row}.{control.path}.".startswith(f"{focus}.")]
-        fields = [control for control in here if control.options is None]
-        for control in (fields or here)[:1]:
-            control.is_focused = True
+    def controls(self) -> list[Control]:
+        return [control for row in self.root.all() if row.sentence for control in row.sentence.controls()]
 
     @property
     def is_finished(self) -> bool:
@@ -123,7 +119,7 @@ class Builder:
     @cached_property
     def shape(self) -> str:
         """Changes with whatever is not only text typed into a field: then the rows are drawn anew."""
-        return _digest(_shape_of(self.root))
+        return shape_of(_shape_of(self.root))
 
     def tell(self, about: dict[str, dict]):
         """Note what the answer says of each row, by the path under which it was asked: count, words, hint."""
@@ -142,6 +138,14 @@ class Builder:
         return loose
 
 
+def focus_on(controls: list[Control], focus: str):
+    """Mark the control with which to go on in the row at the path `focus`."""
+    here = [one for one in controls if f"{one.row}.{one.path}.".lstrip(".").startswith(f"{focus}.")]
+    fields = [control for control in here if control.options is None]
+    for control in (fields or here)[:1]:
+        control.is_focused = True
+
+
 def _shape_of(rows: Rows) -> list:
     return [
         rows.match,
@@ -155,20 +159,24 @@ def _shape_of_sentence(sentence: Sentence | None):
     ]
 
 
-def _digest(shape) -> str:
+def shape_of(shape) -> str:
+    """A short name for how something is drawn: another when that is another."""
     return hashlib.sha256(json.dumps(shape).encode()).hexdigest()[:16]
 
 
 class Tests:
-    """The metadata conditions of one event, for a form that asks for nothing else."""
+    """The metadata conditions of one event, for a form that has them at `path`."""
 
-    def __init__(self, writer: Writer, tests: list[dict], event: str):
-        self.wheres = writer.wheres("where", tests, event)
+    def __init__(self, writer: Writer, tests: list[dict], event: str, path: str = "where"):
+        self.wheres = writer.wheres(path, tests, event)
         self.keys = writer.keys(event)
+
+    def controls(self) -> list[Control]:
+        return list(Sentence([], [self.wheres]).controls())
 
     @property
     def shape(self) -> str:
-        return _digest([[key["key"] for key in self.keys], _shape_of_sentence(Sentence([], [self.wheres]))])
+        return shape_of([[key["key"] for key in self.keys], _shape_of_sentence(Sentence([], [self.wheres]))])
 
 
 def draft_of(writer: Writer, definition: dict) -> dict:

@@ -45,11 +45,6 @@ def read_form(fields: Iterable[tuple[str, str]]) -> dict:
     return _in_order(tree)
 
 
-def where_in(fields: Iterable[tuple[str, str]]) -> list[dict]:
-    """Return the drafts of metadata conditions in the fields of a form that has those of one event."""
-    return read_form(fields).get("where", [])
-
-
 def said_in(tests: list[dict]) -> list[dict]:
     """Return drafts of metadata conditions as JSON to be checked: without what only their drawing needs."""
     return [{key: value for key, value in test.items() if key != "drawn"} for test in tests]

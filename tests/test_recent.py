@@ -129,6 +129,13 @@ def test_what_took_too_long_is_told_by_the_api_and_the_page(api, viewer, shop, c
     assert fault["message"] in edited.content.decode()
 
 
+def test_what_a_rule_promises_is_told_to_take_too_long(editor, shop, crowd):
+    row = {"conditions.0.field@text": "Name", "conditions.0.op@op-text": "contains", "conditions.0.value@text": "77"}
+    typed = {"event": "placed-order", "who": "conditions"} | row
+    promised = editor.post(reverse("message_promise", args=[shop.app_id]), typed)
+    assert "longer than 0.001 seconds" in promised.content.decode()
+
+
 def test_a_size_that_takes_too_long_to_count_is_noted(shop, crowd, monkeypatch):
     monkeypatch.setattr(sizes, "SECONDS", 0.001)
     segment = Segment.objects.create(workspace=shop, name="Slow", definition=NAMES | {"version": 1, "match": "all"})

@@ -1,11 +1,11 @@
-// The builder: a form that the server draws. It is asked again when a choice was made or typing has paused; the answer
+// The builder, and the rule editor: a form whose rows the server draws. It is asked again when a choice was made or typing has paused; the answer
 // brings the results, and the rows anew where more than a text in them has changed.
 const PAUSE = 250; // ms of quiet after typing before the server is asked
 const SLOW = 1000; // ms after which the newest people are shown while all are counted
 const ADDED = { e: "event", a: "attribute", s: "membership", g: "group" };
 
-const form = document.getElementById("builder");
-const fields = () => [...form.querySelectorAll("#rows :is(input:not([type=hidden]), select, .add)")];
+const form = document.querySelector("[data-builder]");
+const fields = () => [...form.querySelectorAll(".rows :is(input:not([type=hidden]), select, .add)")];
 const said = () => new URLSearchParams(new FormData(form)).toString();
 let waiting, slow; // timers
 let caret; // where it was when the rows were drawn anew: id of the field, start, end
@@ -19,8 +19,8 @@ function ask(pause = 0) {
   waiting = setTimeout(() => act === undefined && said() !== sent && form.dispatchEvent(new Event("refresh")), pause);
 }
 
-
 function next(field) {
+  if (!field.closest(".rows")) return;
   const following = fields()[fields().indexOf(field) + 1];
   following?.focus();
   following?.select?.(); // as Tab does
@@ -34,9 +34,14 @@ form.addEventListener("change", ({ target }) => {
   if ("name" in target.dataset) setTimeout(() => target === document.activeElement && next(target));
 });
 
-form.addEventListener("submit", ({ submitter }) => {
+// Whatever is no act on the rows goes its own way.
+form.addEventListener("submit", (event) => {
+  const { submitter } = event;
+  if (submitter.name === "action") return;
+  event.preventDefault();
   act = submitter.value;
   if (submitter.matches(".add")) typed = "";
+  form.dispatchEvent(new Event("refresh"));
 });
 // htmx would send the act of any button that merely has the focus.
 form.addEventListener("htmx:configRequest", ({ target, detail: { formData } }) => {
@@ -49,6 +54,7 @@ form.addEventListener("htmx:beforeRequest", ({ target }) => {
   sent = said();
   values = new Map(fields().map(({ id, value }) => [id, value]));
   clearTimeout(slow);
+  if (!("quick" in form.dataset)) return;
   const asked = (slow = setTimeout(async () => {
     const body = new FormData(form);
     body.set("quick", "1");
@@ -67,9 +73,9 @@ form.addEventListener("htmx:afterRequest", ({ detail }) => {
 
 // What was typed since the server was asked is still there when its answer comes.
 document.addEventListener("htmx:oobBeforeSwap", ({ target, detail: { fragment } }) => {
-  if (target.id !== "rows") return;
+  if (!target.matches(".rows")) return;
   const { id, selectionStart, selectionEnd } = document.activeElement;
-  caret = [id, selectionStart, selectionEnd];
+  caret ??= [id, selectionStart, selectionEnd];
   for (const { id, value } of fields()) {
     const drawn = value !== values.get(id) && fragment.getElementById(id);
     if (drawn) drawn.value = value;
@@ -85,7 +91,7 @@ document.addEventListener("htmx:afterSwap", () => {
 document.addEventListener("htmx:afterSettle", ({ detail }) => {
   if (detail.requestConfig?.elt !== form) return;
   const field = document.activeElement;
-  if (typed && field.matches("#rows input")) {
+  if (typed && field.matches(".rows input")) {
     field.value = typed + field.value; // some may have come in between
     field.dispatchEvent(new Event("input", { bubbles: true }));
   }
@@ -98,7 +104,7 @@ document.addEventListener("keydown", (event) => {
     event.preventDefault();
     button?.click();
   };
-  if (key === "Enter" && target.matches("#rows input")) {
+  if (key === "Enter" && target.matches(".rows input")) {
     event.preventDefault();
     next(target);
   } else if (event.ctrlKey || event.metaKey) {
@@ -109,7 +115,10 @@ document.addEventListener("keydown", (event) => {
       event.preventDefault();
       if (key.length === 1) typed += key;
     } else if (key === "?") press(document.querySelector("[data-open='#keys']"));
-    else if (ADDED[key]) press(form.querySelector(`.add[value="add  ${ADDED[key]}"]`));
+    else if (ADDED[key]) {
+      const adder = form.querySelector(`.add[value="add  ${ADDED[key]}"]`);
+      if (adder.checkVisibility()) press(adder);
+    }
   }
 });
 
