@@ -308,16 +308,31 @@ class Installation:
 
     def make_rule(self, event="placed-order", **fields):
         """Make a live rule that answers `event` with its code; return its id."""
-        fields = {"frequency": "every_time", "subject": "Thanks", "body": "<p>{{ event.metadata.code }}</p>"} | fields
+        thanks = {"name": "Rule", "subject": "Thanks", "body": "<p>{{ event.metadata.code }}</p>"}
+        fields = thanks | {"frequency": "every_time"} | fields
         made = self.python(f"""
 from eventsapp.ingest import event_type
 from eventsapp.models import Workspace
 from messaging.models import AutoMessage
 from messaging.rules import go_live
-workspace = Workspace.objects.get()
-rule = AutoMessage.objects.create(workspace=workspace, name="Rule", trigger=event_type(workspace, {event!r}), **{fields!r})
+workspace = Workspace.objects.get(app_id={self.app_id!r})
+rule = AutoMessage.objects.create(workspace=workspace, trigger=event_type(workspace, {event!r}), **{fields!r})
 go_live(rule)
 print(rule.pk)
+""")
+        return int(made)
+
+    def make_failure(self, rule: int) -> int:
+        """Make a delivery of a rule, to anybody, that failed; return its id."""
+        made = self.python(f"""
+from eventsapp.models import Contact
+from messaging.models import Delivery
+event = {{"event_name": "placed-order", "created_at": 1760000000, "metadata": {{}}}}
+delivery = Delivery.objects.create(
+    message_id={rule}, contact=Contact.objects.first(), event_id="9b2a3c1e-5d1f-4e8a-9c55-0d8f2b7a6e10", event=event,
+    state="failed", reason="refused",
+)
+print(delivery.pk)
 """)
         return int(made)
 

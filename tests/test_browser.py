@@ -18,6 +18,18 @@ FLAGS = """
 """.split()
 EMAIL = "sam@example.org"
 ORDERED = {"kind": "event", "event": "placed-order", "did": True}
+# With every part of the editor in use.
+RULE = {
+    "name": "Everything",
+    "where": [{"key": "total", "op": "gte", "value": {"amount": 4900, "currency": "usd"}}],
+    "conditions": {"version": 1, "match": "all", "conditions": [ORDERED, {"match": "any", "conditions": [ORDERED]}]},
+    "frequency": "once_per",
+    "per_seconds": 86400,
+    "delay_seconds": 7200,
+    "unless": {"event": "cancelled-plan", "where": [{"key": "reason", "op": "known"}], "same": ["code"]},
+    "hours": {"days": [0, 1, 2, 3, 4], "from": "09:00", "to": "17:00"},
+    "body": "<p>{{ event.metadata.unknown }}</p>",
+}
 
 
 @pytest.fixture(scope="module")
@@ -27,7 +39,7 @@ def shop():
         installation.set_up()
         installation.manage("demo", "--people", "120", "--events", "1500", "--workspace", installation.app_id)
         installation.password = installation.manage("create_staff", EMAIL)
-        installation.make_rule(event="cancelled-plan")
+        installation.make_rule(event="cancelled-plan", **RULE)
         installation.start_web()
         installation.start_worker()
         lately = {"version": 1, "match": "all", "conditions": [ORDERED | {"within": {"last_days": 30}}]}
@@ -152,6 +164,88 @@ def test_the_whole_road_by_clicking(open_page, shop):
     page.get_by_role("row", name=re.compile("grace.hopper")).get_by_role("link", name="Thanks").click()
     assert page.get_by_text("Sent", exact=True).first.is_visible()
     page.frame_locator("iframe").get_by_text(code).wait_for()
+
+
+def test_a_rule_is_written_tried_made_live_and_mended(open_page, shop):
+    page = open_page()
+    assert shop.post_event("ada", event_name="paid-bill", metadata={"code": "C-1", "total": 3}) == 202
+    page.goto("messages/new/")
+    page.get_by_label("Name", exact=True).fill("Receipt")
+    page.get_by_label("someone does").fill("paid-bill")
+    page.get_by_label("someone does").press("Tab")
+    page.locator("#promise").get_by_text("1 of 1").wait_for()
+
+    # A row of metadata, taken by keyboard; the promise follows.
+    page.locator("#when").get_by_role("button", name="+ where").click()
+    focused(page, "metadata key")
+    page.keyboard.type("tot")
+    pick(page, "total")
+    focused(page, "operator")
+    page.get_by_label("operator").select_option("gte")
+    page.get_by_label("value of total").fill("5")
+    page.get_by_label("value of total").press("Tab")
+    page.locator("#promise").get_by_text("0 of 1").wait_for()
+    page.locator("#sentence").get_by_text("where total ≥ 5").wait_for()
+
+    # An audience of its own, as the people page has it.
+    assert not page.get_by_role("button", name="+ Attribute").is_visible()
+    page.get_by_label("and is in").select_option("conditions")
+    page.get_by_role("button", name="+ Attribute").click()
+    focused(page, "attribute")
+    page.keyboard.type("Email")
+    pick(page, "Email text")
+    page.locator("#who").get_by_label("operator").select_option("known")
+    page.locator("#promise").get_by_text(re.compile("people in the audience")).wait_for()
+
+    # What is shown goes by what is chosen.
+    page.get_by_label("send it").select_option("every_time")
+    assert not page.get_by_label("namely in").is_visible()
+    for channel, there, not_there in (("webhook", "Address", "Body"), ("email", "Body", "Address")):
+        page.get_by_label("sent as").select_option(channel)
+        assert page.get_by_label(there, exact=channel == "email").is_visible()
+        assert not page.get_by_label(not_there, exact=not_there == "Body").is_visible()
+
+    # A variable goes to the caret, an unknown one is told, and the preview follows.
+    page.get_by_label("Subject").fill("Receipt ")
+    page.get_by_role("button", name="event.metadata.code").click()
+    assert page.get_by_label("Subject").input_value() == "Receipt {{ event.metadata.code }}"
+    page.get_by_label("Body", exact=True).fill("<p>{{ event.metadata.code | money }} {{ contact.nme }}</p>")
+    page.locator("#warnings").get_by_text("{{ contact.nme }} in the body is not known here").wait_for()
+    frame = page.frame_locator("iframe[name=preview]")
+    frame.get_by_text("Not yet:").wait_for()
+    page.get_by_label("Body", exact=True).fill("<p>Code {{ event.metadata.code }}</p>")
+    frame.get_by_text("Code C-1").wait_for()
+    page.get_by_label("with", exact=True).select_option("json")
+    page.get_by_label("Sample as JSON").fill('{"metadata": {"code": "MINE"}}')
+    frame.get_by_text("Code MINE").wait_for()
+    page.get_by_label("Narrow").check()
+    page.wait_for_function("() => document.querySelector('iframe').offsetWidth === 320")
+
+    page.get_by_role("button", name="Send test to me").click()
+    page.get_by_text(f"A test is on its way to {EMAIL}").wait_for()
+    assert any("Code MINE" in mail and EMAIL in mail for mail in shop.outbox())
+
+    # Live with a fault that only an event shows; mended, what failed is sent.
+    page.get_by_label("Body", exact=True).fill("<p>Code {{ event.metadata.code | money }}</p>")
+    page.get_by_role("button", name="Make live").click()
+    page.get_by_text("Live: events received from now on count.").wait_for()
+    code = f"CODE{time.time_ns()}"
+    assert shop.post_event("ada", event_name="paid-bill", metadata={"code": code, "total": 9}) == 202
+    rule = page.url
+    wait_for(lambda: page.goto(rule) and page.get_by_text("1 failed").count(), 10, "the failure")
+    page.get_by_label("Body", exact=True).fill("<p>Code {{ event.metadata.code }}</p>")
+    page.get_by_role("button", name="Save", exact=True).last.click()
+    page.get_by_text("Saved.").wait_for()
+    page.get_by_role("link", name="Version 2").click()
+    page.get_by_text("{{ event.metadata.code | money }}").wait_for()
+    page.goto(rule)
+    page.get_by_role("row", name=re.compile("ada@")).get_by_role("link", name="Receipt").click()
+    page.get_by_text("The filter “money” needs an amount").wait_for()
+    page.get_by_role("button", name="Replay").click()
+    wait_for(lambda: any(code in mail for mail in shop.outbox()), 10, "the message")
+    page.reload()
+    page.frame_locator("iframe").get_by_text(code).wait_for()
+    page.get_by_role("link", name="Version 2").wait_for()
 
 
 def test_an_unfinished_row_leaves_the_table_and_says_so(open_page):
@@ -722,6 +816,7 @@ def every_page(page) -> list[str]:
     for listed in ("events/", "segments/", "messages/"):
         page.goto(listed)
         addresses.append(page.locator("tbody a").first.get_attribute("href"))
+    addresses += [addresses[-1] + part for part in ("versions/", "dead-letters/")]
     q = encode({"version": 1, "match": "all", "conditions": [ORDERED]})
     addresses += [f"people/{name}/?q={q}&who=demo-1" for name in ("why", "tag")]
     return [*addresses, "people/?q=" + _builder_with_every_row()]

@@ -6,12 +6,13 @@ from pathlib import Path
 
 import pytest
 
-from messaging import text
+from messaging import drafting, text
 from messaging.models import Delivery
 from segments import comparisons
 from segments.conditions import FIELDS
 from segments.definition import KINDS, parse
 from segments.engine import answer, one_moment
+from segments.models import Segment
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -47,6 +48,19 @@ def test_every_example_of_the_language_can_be_asked(shop):
         definition = parse(shop, json.loads(example))
         with one_moment() as now:
             assert answer(definition, now).count == 0
+
+
+@pytest.mark.django_db
+def test_the_example_of_an_auto_message_is_read_as_it_is_written(shop, api_with):
+    known = {"conditions": [{"kind": "attribute", "field": "email", "op": "known"}]}
+    Segment.objects.create(pk=12, workspace=shop, name="Buyers", definition=known)
+    [example] = re.findall(r"```json\n(\{\"name\": \"Win them back.+?)```", read("docs/api.md"), re.DOTALL)
+    written = json.loads(example)
+    made = api_with("admin").post("/auto_messages", written)
+    assert made.status_code == 200, made.content
+    assert set(written) == set(drafting.READERS)
+    told = made.json()
+    assert {name for name in written if told[name] != written[name]} == {"audience"}, "its definition gets a version"
 
 
 def test_states_and_own_filters_of_messages_are_documented():

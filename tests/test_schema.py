@@ -27,6 +27,7 @@ headers = {{ Authorization = "Bearer {token}" }}
 "path.segment_id" = "{segment_id}"
 "path.tag_id" = "{tag_id}"
 "path.message_id" = "{message_id}"
+"path.delivery_id" = "{delivery_id}"
 "query.tag_id" = "{tag_id}"
 "query.contact_id" = "{contact_id}"
 
@@ -79,6 +80,7 @@ def run_schemathesis(live, folder: Path) -> tuple[int, str, list[dict]]:
     segment = json.loads(live.request("POST", "/segments", buyers)[1])
     known = {"contact_id": contact["id"], "job_id": job["id"], "segment_id": segment["id"], "tag_id": tag["id"]}
     known["message_id"] = live.make_rule()
+    known["delivery_id"] = live.make_failure(known["message_id"])
     (folder / "schemathesis.toml").write_text(SETTINGS.format(token=live.token, **known))
     command = [
         str(Path(sys.executable).with_name("schemathesis")), "--config-file", "schemathesis.toml",
