@@ -30,7 +30,6 @@ TIME = re.compile(r"([01]\d|2[0-3]):[0-5]\d\Z")
 CONTENT = {"email": {"from", "subject", "body"}, "webhook": {"url"}, "in_app": {"subject", "body"}}
 # What an answer of the API says besides: it may be sent back as it came.
 TOLD = {"type", "id", "sentence", "paused_because", "version", "created_at", "updated_at"}
-CAN_BE_NULL = {"audience", "unless", "starts_on", "stops_on", "hours"}
 STATES = ("draft", "live", "paused")
 
 
@@ -43,9 +42,8 @@ def read_rule(rule: AutoMessage, data: dict, needs: Collection[str] = ("name", "
     node, found = Node(data), {}
     with node.going_on():
         node.object(READERS.keys() | TOLD)
-    named = {name for name, value in data.items() if value is not None or name in CAN_BE_NULL}
     for name, read in READERS.items():
-        if name in named or rule.pk is None and name in needs:
+        if name in data or rule.pk is None and name in needs:
             with node.going_on():
                 found |= read(node.at(name), rule, found)
     starts, stops = (found.get(day, getattr(rule, day)) for day in ("starts_on", "stops_on"))

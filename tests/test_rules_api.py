@@ -158,6 +158,8 @@ FAULTS = [
     ({"content": {"subject": "x" * 256}}, "content.subject", "at most 255"),
     ({"transactional": 1}, "transactional", "true or false"),
     ({"guard_per_hour": 0}, "guard_per_hour", "from 1"),
+    ({"guard_per_hour": None}, "guard_per_hour", "from 1"),
+    ({"content": None}, "content", "Write an object"),
     ({"state": "archived"}, "state", "draft, live, paused"),
     ({"colour": "red"}, "colour", "not known here"),
 ]
