@@ -8,6 +8,7 @@ from uuid import uuid4
 from django.utils import timezone
 from django.utils.timesince import timesince
 
+from eventsapp.incoming import read_event
 from eventsapp.models import Contact, Event, EventType
 from messaging import text
 from segments.urlstate import read_json
@@ -94,9 +95,12 @@ def _written(type, own: str) -> Sample:
         texts = [contact.get(name) for name in ("name", "email", "user_id")]
     except (ValueError, AttributeError) as error:
         raise text.TextError(f'The sample is no JSON object such as {{"metadata": {{…}}}}: {error}.') from error
-    if not isinstance(metadata, dict) or not isinstance(attributes, dict):
-        raise text.TextError("The sample's metadata and custom_attributes are objects.")
+    read = read_event({"event_name": "sample", "created_at": 0, "user_id": "sample", "metadata": metadata})
+    if isinstance(read, list):
+        raise text.TextError(" ".join(f"{fault.field}: {fault.message}" for fault in read))
+    if not isinstance(attributes, dict) or any(isinstance(value, dict | list) for value in attributes.values()):
+        raise text.TextError("The sample's custom_attributes are an object of texts, numbers and booleans.")
     if not all(one is None or isinstance(one, str) for one in texts):
         raise text.TextError("The sample's name, email and user_id are texts.")
     name, email, user_id = texts
-    return _made_up(type, metadata, name=name, email=email, external_id=user_id, custom_attributes=attributes)
+    return _made_up(type, read.metadata, name=name, email=email, external_id=user_id, custom_attributes=attributes)

@@ -75,7 +75,7 @@ def open_page(browser, shop):
         page.get_by_label("Password").fill(shop.password)
         page.get_by_role("button", name="Log in").click()
         page.wait_for_url(re.compile(r"/app/\w+/$"))
-        page.goto("people/")
+        page.goto("people/")  # whichever workspace was looked at last
         return page
 
     yield make
@@ -212,6 +212,7 @@ def test_a_rule_is_written_tried_made_live_and_mended(open_page, shop):
     page.get_by_label("Body", exact=True).fill("<p>{{ event.metadata.code | money }} {{ contact.nme }}</p>")
     page.locator("#warnings").get_by_text("{{ contact.nme }} in the body is not known here").wait_for()
     frame = page.frame_locator("iframe[name=preview]")
+    page.get_by_role("button", name="Show the preview").click()
     frame.get_by_text("Not yet:").wait_for()
     page.get_by_label("Body", exact=True).fill("<p>Code {{ event.metadata.code }}</p>")
     frame.get_by_text("Code C-1").wait_for()

@@ -348,7 +348,20 @@ def test_the_preview_takes_a_recent_event_or_json_of_ones_own(editor, shop, buye
 
 
 @pytest.mark.parametrize(
-    "own", ["", "{", "[]", "1", '{"metadata": 1}', '{"contact": []}', '{"contact": {"name": 3}}', '{"contact": 5}']
+    "own",
+    [
+        "",
+        "{",
+        "[]",
+        "1",
+        '{"metadata": 1}',
+        '{"contact": []}',
+        '{"contact": {"name": 3}}',
+        '{"contact": 5}',
+        '{"contact": {"custom_attributes": {"a": {"amount": 1e300, "currency": "x"}}}}',
+        '{"metadata": {"total": {"amount": %s, "currency": "usd"}}}' % ("9" * 400),
+        '{"metadata": {"n": NaN}}',
+    ],
 )
 def test_a_sample_that_cannot_be_read_is_told_in_the_frame(editor, shop, own):
     assert "Not yet" in preview(editor, shop, sample="json", sample_json=own)

@@ -43,10 +43,11 @@ form.addEventListener("submit", (event) => {
   if (submitter.matches(".add")) typed = "";
   form.dispatchEvent(new Event("refresh"));
 });
-// htmx would send the act of any button that merely has the focus.
-form.addEventListener("htmx:configRequest", ({ target, detail: { formData } }) => {
+// htmx would send the act of any button that merely has the focus, and to where that button leads.
+form.addEventListener("htmx:configRequest", ({ target, detail }) => {
   if (target !== form) return;
-  formData.set("act", act ?? "");
+  detail.path = form.getAttribute("hx-post");
+  detail.formData.set("act", act ?? "");
   act = undefined;
 });
 form.addEventListener("htmx:beforeRequest", ({ target }) => {
