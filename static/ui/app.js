@@ -107,4 +107,4 @@ document.addEventListener("htmx:afterRequest", ({ detail }) => detail.successful
 
 for (const dialog of document.querySelectorAll("dialog[data-open-now]")) dialog.showModal();
 // What was asked for a dialog opens it when it is there.
-document.addEventListener("htmx:afterSwap", ({ target }) => target.closest("dialog:not([open])")?.showModal());
+document.addEventListener("htmx:afterSwap", ({ target }) => "opens" in target.dataset && target.closest("dialog:not([open])")?.showModal());
