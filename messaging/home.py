@@ -34,8 +34,14 @@ def recent_deliveries(request):
 
 
 def troubles(workspace: Workspace) -> list[Link]:
-    """Events that could not be matched, deliveries that failed, and live rules that wait in vain."""
-    return _parked(workspace) + _failed(workspace) + _waiting_in_vain(workspace)
+    """Rules that paused themselves, events that could not be matched, deliveries that failed, and live rules that wait
+    in vain."""
+    return _ran_away(workspace) + _parked(workspace) + _failed(workspace) + _waiting_in_vain(workspace)
+
+
+def _ran_away(workspace: Workspace) -> list[Link]:
+    paused = workspace.auto_messages.exclude(paused_because="").select_related("workspace")
+    return [Link(f"“{rule}” has paused itself. {rule.paused_because}", rule.get_absolute_url()) for rule in paused]
 
 
 def parked_events(workspace: Workspace) -> int:

@@ -25,7 +25,7 @@ from messaging import text
 from messaging.audience import is_in_audience
 from messaging.channels import CHANNELS
 from messaging.channels.outcomes import RefusedForGood, TryAgainLater
-from messaging.frequency import allows, counted, lock_recipients
+from messaging.frequency import allows, counted, is_limited, lock_recipients
 from messaging.models import AutoMessage, Delivery, Policy, RuleVersion
 from messaging.pace import may_go
 from messaging.schedule import Hours
@@ -223,11 +223,14 @@ def release(delivery: Delivery) -> bool:
         others = counted(rule, {delivery.contact_id}, without=delivery.pk)[delivery.contact_id]
         if not allows(rule, others, timezone.now()):
             return False
-        waiting = Delivery.objects.releasable().filter(pk=delivery.pk)
-        now = timezone.now()
-        released = waiting.update(state=State.QUEUED, reason=Reason.NONE, detail="", due_at=now, queued_at=now)
+        released = Delivery.objects.releasable().filter(pk=delivery.pk).update(**_queued_anew())
         transaction.on_commit(lambda: wake("messaging.tasks.send_due"))
     return bool(released)
+
+
+def _queued_anew() -> dict:
+    now = timezone.now()
+    return {"state": State.QUEUED, "reason": Reason.NONE, "detail": "", "due_at": now, "queued_at": now}
 
 
 def cancel(delivery: Delivery) -> bool:
@@ -242,7 +245,12 @@ CANCELLABLE = Q(state__in=(State.QUEUED, State.HELD, State.FAILED))
 def release_all(rule: AutoMessage, state: str) -> int:
     """Queue all deliveries of a rule that are held, or have failed; return of how many that came to be."""
     waiting = Delivery.objects.releasable().filter(message=rule, state=state).order_by("pk")
-    return sum(release(delivery) for delivery in waiting.select_related("message", "contact").iterator(chunk_size=500))
+    if is_limited(rule):
+        waiting = waiting.select_related("message", "contact").iterator(chunk_size=500)
+        return sum(release(delivery) for delivery in waiting)
+    with transaction.atomic():
+        transaction.on_commit(lambda: wake("messaging.tasks.send_due"))
+        return waiting.update(**_queued_anew())
 
 
 def cancel_all(rule: AutoMessage, state: str) -> int:

@@ -3,21 +3,24 @@ person gets one message, or one more where an answer or a note was lost, always 
 lost, and every end has its reason."""
 
 import asyncio
+import json
 import os
 import shutil
 import signal
 import subprocess
 import tempfile
 import time
+import uuid
 from collections import Counter, defaultdict
 from concurrent.futures import ThreadPoolExecutor
 from email import message_from_bytes
 from pathlib import Path
 
+import psycopg
 import pytest
 from aiosmtpd.controller import Controller
 
-from tests.live import Installation, Postgres, Redis, free_port, silent_port, wait_for
+from tests.live import Installation, Postgres, Redis, database, free_port, silent_port, wait_for
 
 pytestmark = pytest.mark.slow
 PEOPLE = 1_000
@@ -171,6 +174,58 @@ def test_on_a_bad_day_each_person_gets_one_message(mail):
     assert set(repeated.values()) <= {2}
     # One more for each lost answer, and for what the killed processes and the database had no time to note.
     assert len(repeated.keys() - lost_answers) <= 3 * 2 + 4
+
+
+UNANSWERED = """
+    SELECT count(*) FILTER (WHERE event.received_at >= rule.live_since AND delivery.id IS NULL),
+        count(*) FILTER (WHERE event.received_at < rule.live_since AND delivery.id IS NOT NULL),
+        count(delivery.id), count(*)
+    FROM eventsapp_event AS event CROSS JOIN messaging_automessage AS rule
+    LEFT JOIN messaging_delivery AS delivery
+        ON delivery.contact_id = event.contact_id AND delivery.event_id = event.uuid AND delivery.message_id = rule.id
+"""
+DRAFT = {
+    "name": "Later", "state": "draft", "trigger": {"event": "placed-order"}, "frequency": {"mode": "every_time"},
+    "channel": "in_app", "content": {"body": "Hi"},
+}  # fmt: skip
+
+
+@pytest.mark.postgres
+def test_a_rule_that_goes_live_amid_posts_answers_each_event_since_then_and_none_before():
+    with database() as url, Installation(DATABASE_URL=url) as installation:
+        installation.set_up()
+        installation.start_web()
+        other = free_port()
+        installation.start_web(other)
+        installation.start_worker()
+        rule = json.loads(installation.request("POST", "/auto_messages", DRAFT)[1])["id"]
+        ends = time.monotonic() + 6
+
+        def post(place):
+            statuses = Counter()
+            while time.monotonic() < ends:
+                user = f"person-{place}-{statuses.total()}"
+                event = {"event_name": "placed-order", "created_at": int(time.time()), "user_id": user}
+                event["uuid"] = str(uuid.uuid4())
+                port = installation.port if place % 2 else other
+                statuses[installation.request("POST", "/events", event, port=port)[0]] += 1
+            return statuses
+
+        with ThreadPoolExecutor(8) as threads:
+            posting = [threads.submit(post, place) for place in range(8)]
+            time.sleep(3)
+            assert installation.request("PUT", f"/auto_messages/{rule}", {"state": "live"})[0] == 200
+        assert sum((done.result() for done in posting), Counter()).keys() == {202}
+
+        def unanswered():
+            with psycopg.connect(url) as connection:
+                return connection.execute(UNANSWERED).fetchone()
+
+        # Those who had not heard of it yet are found once every such transaction has ended.
+        wait_for(lambda: unanswered()[0] == 0, 40, "each event to be answered", every=1)
+        missed, too_early, answered, stored = unanswered()
+        assert (missed, too_early) == (0, 0)
+        assert 100 < answered < stored
 
 
 @pytest.mark.rabbit

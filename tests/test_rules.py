@@ -59,6 +59,9 @@ def test_a_rule_that_runs_away_pauses_itself_says_so_and_loses_nothing(
     assert ends() == [(State.HELD, Reason.NOT_LIVE)] * 6
     assert len(mail.outbox) == 1
 
+    home = staff("editor").get(shop.get_absolute_url()).content.decode()
+    assert "“Thanks” has paused itself. More than 3 messages" in home
+
     since = message.live_since
     rules.go_live(message)
     message.refresh_from_db()
