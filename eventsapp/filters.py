@@ -43,7 +43,9 @@ class PeopleFilter(filters.FilterSet):
     """People by what they are called, their role and a tag."""
 
     search = filters.CharFilter(
-        method="called", label="Search", help_text="An id, or how a name, email or user_id begins."
+        method="called",
+        label="Search",
+        help_text="An id, or how a name, email or user_id begins; else a later word of a name.",
     )
     email = filters.CharFilter(method="with_email", help_text="An email, in whatever case.")
     role = filters.ChoiceFilter(

@@ -3,8 +3,6 @@
 from datetime import timedelta
 
 from django.conf import settings
-from django.db.models import Subquery
-from django.db.models.functions import Coalesce
 from django.shortcuts import render
 from django.utils import timezone
 
@@ -41,10 +39,7 @@ def dashboard(request, workspace):
 def _people(workspace: Workspace) -> dict:
     """How many people there are, and how many are new."""
     people = Contact.objects.filter(workspace=workspace).people()
-    since = int((timezone.now() - timedelta(days=NEW)).timestamp())
-    # Ids are given in the order in which people come, so this reads those who are new alone.
-    known = people.filter(created_at__lte=since).order_by("-pk").values("pk")[:1]
-    new = people.filter(pk__gt=Coalesce(Subquery(known), 0))
+    new = people.filter(created_at__gt=int((timezone.now() - timedelta(days=NEW)).timestamp()))
     return {"people": people.count(), "new_people": new.count(), "new_days": NEW}
 
 

@@ -298,16 +298,18 @@ class ContactQuerySet(models.QuerySet):
         return self.filter(merged_into=None, deleted_at=None)
 
     def found_by(self, words: str):
-        """People whose id is `words`; else those whose name, email or user_id begins with them."""
+        """People whose id is `words`; else those whose name, email or user_id begins with them; else those whose name
+        has a later word that does."""
         exact = self.filter(external_id=words)
         if match := CONTACT_ID.match(words.lower()):
             exact |= self.filter(workspace__key=match["key"], pk=int(match["pk"], 16))
         if exact.exists():
             return exact
         start = fold(words)
-        return self.filter(
+        beginning = self.filter(
             Q(email_folded__begins=start) | Q(name_folded__begins=start) | Q(external_id_folded__begins=start)
         )
+        return beginning if beginning.exists() else self.filter(name_folded__contains=f" {start}")
 
 
 class Contact(models.Model):
@@ -355,6 +357,8 @@ class Contact(models.Model):
         indexes = [
             # Every question about a workspace asks who is among its People, and reads this index alone.
             models.Index(fields=["workspace", "id"], condition=PEOPLE, name="contact_people"),
+            # How many are new.
+            models.Index(fields=["workspace", "created_at"], condition=PEOPLE, name="contact_people_new"),
             # The sweep looks after those who were deleted lately.
             models.Index(fields=["deleted_at"], condition=Q(deleted_at__isnull=False), name="contact_deleted"),
             # The search box asks how a text begins; opclasses are PostgreSQL's alone and ignored by SQLite.

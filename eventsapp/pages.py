@@ -7,6 +7,7 @@ from django.contrib.auth.views import redirect_to_login
 from django.core.exceptions import PermissionDenied
 from django.http import Http404, HttpResponse
 from django.utils import timezone
+from django.utils.http import url_has_allowed_host_and_scheme
 from django_htmx.http import HttpResponseClientRedirect
 
 from eventsapp.models import Membership, Role
@@ -44,6 +45,14 @@ def recognise(request, app_id: str) -> Membership | None:
     if membership := own.first():
         request.membership, request.workspace = membership, membership.workspace
     return membership
+
+
+def came_from(request, default: str) -> str:
+    """The page of ours that led here, with its query, which is the state of a filter; else `default`."""
+    page = request.META.get("HTTP_REFERER", "")
+    is_ours = url_has_allowed_host_and_scheme(page, allowed_hosts={request.get_host()})
+    path = page.partition(request.get_host())[2]
+    return path if is_ours and path.startswith("/app/") else default
 
 
 def _to_login(request) -> HttpResponse:

@@ -114,7 +114,12 @@ class Builder:
     @property
     def is_finished(self) -> bool:
         """Whether it may be saved as it is."""
-        return bool(self.definition["conditions"]) and not any(row.is_unfinished for row in self.root.all())
+        return bool(self.definition["conditions"]) and not self.unfinished
+
+    @property
+    def unfinished(self) -> int:
+        """How many rows are left out of the definition."""
+        return sum(row.is_unfinished for row in self.root.all())
 
     @cached_property
     def shape(self) -> str:

@@ -13,7 +13,7 @@ AT_ONCE = 2_000
 BOM = "\ufeff"  # without it Excel takes UTF-8 for something else
 # Spreadsheets take a cell that begins so for a formula.
 RISKY = ("=", "+", "-", "@", "\t", "\r")
-FIELDS = ("id", "user_id", "email", "name", "phone", "role")
+FIELDS = ("name", "email", "user_id", "phone", "role")
 TIMES = ("signed_up_at", "created_at", "last_seen_at")
 
 
@@ -26,12 +26,14 @@ class _Line:
 
 def csv_of(definition: Definition, result: Answer) -> Iterator[str]:
     """Yield the lines of a CSV file about those who match, the newest first: what is known of them, their tags, each
-    custom attribute, and count, first and last of each event that is asked about. Times are ISO 8601 in UTC."""
+    custom attribute, and count, first and last of each event that is asked about; their id is last, because Excel
+    takes one without letters for a number. Times are in UTC, as spreadsheets read them."""
     writer = csv.writer(_Line())
     keys = attribute_keys(definition.workspace)
     names = {name.name: name.type for leaf in definition.root.leaves() for name in leaf.names()}
     about_events = [f"{name} {word}" for name in names for word in ("count", "first", "last")]
-    yield BOM + writer.writerow(map(safe, [*FIELDS, *TIMES, "unsubscribed_from_emails", "tags", *keys, *about_events]))
+    heads = [*FIELDS, *TIMES, "unsubscribed_from_emails", "tags", *keys, *about_events, "id"]
+    yield BOM + writer.writerow(map(safe, heads))
     before = None
     while ids := result.page(before=before, size=AT_ONCE):
         for row in _rows(definition.workspace, ids, keys, list(names.values())):
@@ -50,18 +52,18 @@ def _rows(workspace, ids, keys, types) -> Iterator[list]:
     done = {(row.contact_id, row.type_id): row for row in summaries}
     for contact in (contacts[pk] for pk in ids if pk in contacts):
         contact.workspace = workspace
-        row = [contact.public_id, contact.external_id, contact.email, contact.name, contact.phone, contact.role]
+        row = [contact.name, contact.email, contact.external_id, contact.phone, contact.role]
         row += [_time(getattr(contact, field)) for field in TIMES]
         row += [contact.unsubscribed_from_emails, ", ".join(tags.get(contact.pk, ()))]
         row += [contact.custom_attributes.get(key) for key in keys]
         for type in types:
             summary = done.get((contact.pk, type))
             row += [summary.total, _time(summary.first), _time(summary.last)] if summary else [0, None, None]
-        yield row
+        yield [*row, contact.public_id]
 
 
 def _time(seconds: int | None) -> str | None:
-    return None if seconds is None else f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%dT%H:%M:%SZ}"
+    return None if seconds is None else f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%d %H:%M:%S}"
 
 
 def safe(value) -> str:

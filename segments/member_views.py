@@ -4,13 +4,14 @@ from django.contrib import messages as notices
 from django.core.exceptions import ValidationError
 from django.http import StreamingHttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
+from django.urls import reverse
 from django.utils import timezone
 from django.utils.http import urlencode
 from django.utils.text import slugify
 from django_htmx.http import HttpResponseClientRedirect
 
 from eventsapp.models import Contact, Tag
-from eventsapp.pages import staff_page
+from eventsapp.pages import came_from, staff_page
 from eventsapp.person_views import person_or_404
 from eventsapp.tags import find_or_create
 from eventsapp.text import fold
@@ -124,6 +125,7 @@ def people_tag(request, workspace):
             context["errors"] = error.messages
             return render(request, _template(request, "tag"), context, status=422)
         tagging.ask(tag, result.ids, adds=adds, question=str(definition), asked_by=request.user)
+        notices.success(request, f"Under way for {result.count:,}: below is how far it is.")
         to_log = redirect("people_tagged", workspace.app_id)
         return HttpResponseClientRedirect(to_log.url) if request.htmx else to_log
     return render(request, _template(request, "tag"), context)
@@ -145,7 +147,8 @@ def _named_tag(workspace, name: str, *, make: bool) -> Tag:
 def people_tagged(request, workspace):
     """What was done with tags for many people at once, the newest first."""
     runs = _runs(workspace).order_by("-pk")[:RUNS]
-    return render(request, "segments/tagged.html", {"runs": runs})
+    back = came_from(request, reverse("people", args=[workspace.app_id]))
+    return render(request, "segments/tagged.html", {"runs": runs, "back": back})
 
 
 @staff_page(post="editor")

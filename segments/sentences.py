@@ -192,7 +192,7 @@ def _gap(kind, gap, place, *, named: str, learned: dict | None = None) -> Contro
     label = {"days": "days", "days0": "days", "times": "times", "times2": "times"}.get(kind, named)
     learned = learned or {}
     samples = [
-        {"value": sample, "note": f"{seen:,} ×"}
+        {"value": sample, "note": f"in {seen:,} of the newest"}
         for sample, seen in zip(learned.get("samples", ()), learned.get("seen", ()), strict=False)
     ]
     if kind == "money":
@@ -314,7 +314,8 @@ class Writer:
 
     def offered_fields(self) -> list[dict]:
         """What is suggested where an attribute is named: [{value, note}]."""
-        return [{"value": one["label"], "note": ", ".join(one["samples"][:3]) or one["kind"]} for one in self.fields]
+        own_first = sorted(self.fields, key=lambda one: not one["field"].startswith(CUSTOM))
+        return [{"value": one["label"], "note": ", ".join(one["samples"][:3]) or one["kind"]} for one in own_first]
 
     @cached_property
     def _keys(self) -> dict[str, list[dict]]:

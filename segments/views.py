@@ -15,7 +15,7 @@ from django_htmx.http import push_url, replace_url, reswap
 from eventsapp.filters import PeopleFilter
 from eventsapp.metadata import kind_of, shown
 from eventsapp.models import Contact, Event, EventSummary, EventType
-from eventsapp.pages import staff_page
+from eventsapp.pages import came_from, staff_page
 from eventsapp.volumes import daily_of
 from segments import urlstate
 from segments.builder import Builder, draft_of, draft_of_refused
@@ -252,6 +252,10 @@ def _found_by_words(request, workspace, words):
     found = PeopleFilter(request.GET, queryset=people, workspace=workspace)
     ids = list(found.qs.order_by("-pk").values_list("pk", flat=True)[: PAGE + 1])
     context = {"search": words, "filter": found, "people": _people(workspace, ids[:PAGE]), "more": len(ids) > PAGE}
+    everybody = reverse("people", args=[workspace.app_id])
+    # From one search to the next it is a field of the form, and may be anybody's words.
+    back = request.GET.get("back") or came_from(request, everybody)
+    context["back"] = back if back.startswith(f"/app/{workspace.app_id}/") else everybody
     return render(request, "segments/search.html", context)
 
 

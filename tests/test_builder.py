@@ -372,7 +372,7 @@ def test_each_row_says_how_many_it_matches_alone_those_of_groups_too(page, perso
     group = {"match": "any", "conditions": [plan | {"value": "pro"}, plan | {"value": "free"}]}
     opened = page(ORDERED | {"did": False}, group)
     alone = {
-        path: re.search(rf'id="alone-{path}">([\d,]+) alone<', opened.form.page)[1]
+        path: re.search(rf'id="alone-{path}">([\d,]+) match this<', opened.form.page)[1]
         for path in (
             "conditions-0",
             "conditions-1",

@@ -50,6 +50,13 @@ document.addEventListener("click", async (event) => {
   bar.replaceWith(link);
 });
 
+// A menu closes when something else is pressed, and by Esc.
+function closeMenus(but) {
+  for (const menu of document.querySelectorAll("details.menu[open]")) if (menu !== but) menu.open = false;
+}
+document.addEventListener("click", ({ target }) => closeMenus(target.closest("details.menu")));
+document.addEventListener("keydown", ({ key }) => key === "Escape" && closeMenus());
+
 document.addEventListener("submit", (event) => {
   const question = event.target.dataset.confirm;
   if (question && !confirm(question)) event.preventDefault();

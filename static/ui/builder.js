@@ -34,6 +34,9 @@ form.addEventListener("change", ({ target }) => {
   if ("name" in target.dataset) setTimeout(() => target === document.activeElement && next(target));
 });
 
+// What is likely to be replaced is selected, by whatever way one came.
+form.addEventListener("focusin", ({ target }) => target.matches("input.short") && target.select());
+
 // Whatever is no act on the rows goes its own way.
 form.addEventListener("submit", (event) => {
   const { submitter } = event;

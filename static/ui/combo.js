@@ -32,8 +32,9 @@ function open(input, words = "") {
     item.append(value, Object.assign(document.createElement("small"), { textContent: note }));
     return item;
   }));
-  if (!found.length || (found.length === 1 && found[0].value === input.value)) return;
+  if (!found.length) return;
   list.hidden = false;
+  list.scrollIntoView({ block: "nearest" });
   input.ariaExpanded = "true";
   if (words && "name" in input.dataset) mark(input, list.firstChild);
 }
