@@ -258,7 +258,8 @@ def test_an_unfinished_row_leaves_the_table_and_says_so(open_page):
     page.get_by_label("when", exact=True).select_option("last_days")
     page.get_by_label("days", exact=True).fill("0")
     page.wait_for_timeout(600)
-    page.get_by_text("not finished").wait_for()
+    page.get_by_text("not finished", exact=True).wait_for()
+    page.get_by_text("One condition is not finished, and not counted here.").wait_for()
     assert page.get_by_role("button", name="Save segment").is_disabled()
     assert page.get_by_label("days", exact=True).input_value() == "0"
     assert count(page) == before
