@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from uuid import uuid4
 
-from django.db import transaction
+from django.db import DatabaseError, InterfaceError, transaction
 from django.db.models import OuterRef, Q, Subquery
 from django.utils import timezone
 
@@ -30,6 +30,7 @@ from messaging.models import AutoMessage, Delivery, Policy, RuleVersion
 from messaging.pace import may_go
 from messaging.schedule import Hours
 from messaging.unless import did_meanwhile
+from segments.engine import TooSlow
 
 logger = logging.getLogger(__name__)
 
@@ -115,7 +116,7 @@ class End:
 
 def deliver(delivery: Delivery, policy: Policy):
     """Send what is claimed, and note the end if it is still ours."""
-    end = _reason_not_to(delivery, policy) or _attempt(delivery)
+    end = _tried(delivery, policy)
     delivery.state, delivery.reason, delivery.detail = end.state, end.reason, end.detail
     delivery.due_at = end.due_at or delivery.due_at
     if end.state == State.SENT:
@@ -165,32 +166,41 @@ def _has_had_enough(delivery: Delivery, policy: Policy) -> bool:
     return False
 
 
-def _attempt(delivery: Delivery) -> End:
-    channel = CHANNELS[delivery.message.channel]
-    delivery.attempts += 1
+def _tried(delivery: Delivery, policy: Policy) -> End:
     try:
-        channel.write(delivery)
-        delivery.version_id = delivery.newest
-        with _time_limit(PATIENCE):
-            channel.send(delivery)
+        if end := _reason_not_to(delivery, policy):
+            return end
+        _attempt(delivery)
     except text.TextError as error:
         return End(State.FAILED, Reason.TEMPLATE_ERROR, str(error))
     except RefusedForGood as error:
         return End(State.FAILED, Reason.REFUSED, str(error))
-    except TryAgainLater as error:
+    except (TryAgainLater, TooSlow) as error:
         if timezone.now() - delivery.queued_at > GIVE_UP:
             return End(State.FAILED, Reason.GAVE_UP, str(error))
         return End(State.QUEUED, Reason.NONE, str(error), due_at=timezone.now() + _pause(delivery.attempts))
+    except (DatabaseError, InterfaceError):
+        # Nothing can be noted either. The lease runs out, and then it is tried again.
+        raise
     except Exception as error:  # noqa: BLE001  a fault of ours must not send it round and round, nor hold up the others
         logger.exception("Delivery %s could not be sent.", delivery.pk)
         return End(State.FAILED, Reason.BROKEN, f"{type(error).__name__}: {error}")
     return End(State.SENT)
 
 
+def _attempt(delivery: Delivery):
+    channel = CHANNELS[delivery.message.channel]
+    delivery.attempts += 1
+    channel.write(delivery)
+    delivery.version_id = delivery.newest
+    with _time_limit(PATIENCE):
+        channel.send(delivery)
+
+
 def _pause(attempts: int) -> timedelta:
     """Half a minute, then twice as long each time up to an hour, with some chance so that a crowd does not return
     together."""
-    return timedelta(seconds=min(30 * 2 ** (attempts - 1), 3600) * random.uniform(0.8, 1.2))
+    return timedelta(seconds=min(30 * 2 ** max(attempts - 1, 0), 3600) * random.uniform(0.8, 1.2))
 
 
 @contextmanager

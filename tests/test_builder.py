@@ -162,6 +162,16 @@ def test_rows_are_copied_moved_wrapped_and_removed(page, act, focus, left):
     assert built.form.focus == focus
 
 
+def test_an_edit_asks_few_questions_however_many_people_match(page, person, does, django_assert_max_num_queries):
+    for number in range(60):
+        does(person(f"p{number}"), "placed-order", times=2)
+    built = page(ORDERED, ORDERED | {"count": {"op": "gte", "value": 2}})
+    # Who asks, what is offered, the rows that are not known from a moment ago, the table.
+    with django_assert_max_num_queries(22):
+        built.fill(conditions__1__count__value="1")
+    assert built.count == 60
+
+
 def test_moving_the_last_row_out_takes_its_group_away(page):
     inner = {"match": "any", "conditions": [ORDERED]}
     assert page(inner).press("out conditions.0.conditions.0").conditions == [ORDERED]

@@ -137,6 +137,27 @@ def test_what_waited_is_sent_as_the_rule_is_now(rule, buyer, does, worker, mailo
     assert Delivery.objects.get().version.number == 2
 
 
+# What is wrong with a rule ---------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "broken", [{"unless": {"event": ""}}, {"hours": {"days": []}}, {"conditions": {"conditions": [{"kind": "gone"}]}}]
+)
+def test_a_rule_that_breaks_while_its_messages_wait_ends_them_and_holds_up_no_others(
+    rule, buyer, does, worker, mailoutbox, broken
+):
+    message, other = rule(delay_seconds=60), rule(delay_seconds=60)
+    does(buyer, "placed-order")
+    worker()
+    AutoMessage.objects.filter(pk=message.pk).update(**broken)
+    Delivery.objects.update(due_at=timezone.now(), created_at=timezone.now() - timedelta(minutes=5))
+    worker()
+    ended = dict(Delivery.objects.values_list("message", "state"))
+    assert ended == {message.pk: State.FAILED, other.pk: State.SENT}
+    assert Delivery.objects.get(message=message).reason == Reason.BROKEN
+    assert Delivery.objects.get(message=message).detail
+
+
 # Ending ---------------------------------------------------------------------------------------------------------------
 
 
