@@ -5,6 +5,7 @@ from collections.abc import Iterable, Iterator
 
 from eventsapp import signals
 from eventsapp.models import Contact, Event, EventSummary, Tag, now_in_seconds
+from eventsapp.pool import lend
 from eventsapp.serializers import event_as_json, summary_as_json
 
 CHUNK = 1000  # events that are looked up together
@@ -38,6 +39,8 @@ def _events(contact) -> Iterator[dict]:
     history = Event.objects.filter(contact=contact).select_related("type").oldest_first()
     chunk = history[:CHUNK]
     while events := list(chunk):
+        # A reader may be slow.
+        lend()
         yield from (event_as_json(event, contact) for event in events)
         last = events[-1]
         chunk = history.newer_than((last.created_at, last.type_id, last.fingerprint))[:CHUNK]

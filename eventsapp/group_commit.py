@@ -14,6 +14,7 @@ from django.db import DEFAULT_DB_ALIAS, InterfaceError, OperationalError, connec
 from eventsapp.incoming import IncomingEvent
 from eventsapp.ingest import Outcome, ingest, ingest_known
 from eventsapp.models import Source, Workspace
+from eventsapp.pool import lend
 
 LARGEST = 200  # events in one transaction
 CHANCES = 3  # that a database which is away gets to come back, each as long as the pool waits for a connection
@@ -66,7 +67,8 @@ class GroupCommit:
         own = connections[DEFAULT_DB_ALIAS]
         if own.in_atomic_block:
             return ingest(workspace, [event], source=source)[0]
-        _lend(own)
+        # Who waits for the leader must not hold what the leader may need.
+        lend()
         request = _Request(workspace, event, source)
         with self._changed:
             if self._thread is None:
@@ -161,12 +163,6 @@ def _store_lot(lot: list[_Request]):
             outcomes = ingest(workspace, [request.event for request in rest], source=source)
         for request, outcome in zip(rest, outcomes, strict=True):
             request.outcome = outcome
-
-
-def _lend(connection):
-    """Who waits for the leader must not hold what the leader may need: a connection of a bounded pool."""
-    if connection.connection is not None and getattr(connection, "pool", None):
-        connection.close()
 
 
 def _forget_connections():

@@ -309,7 +309,9 @@ class ContactQuerySet(models.QuerySet):
         beginning = self.filter(
             Q(email_folded__begins=start) | Q(name_folded__begins=start) | Q(external_id_folded__begins=start)
         )
-        return beginning if beginning.exists() else self.filter(name_folded__contains=f" {start}")
+        # No index knows the words within a name: they are looked for once there are some letters to tell them apart.
+        is_enough = len(start) < 3 or beginning.exists()
+        return beginning if is_enough else self.filter(name_folded__contains=f" {start}")
 
 
 class Contact(models.Model):

@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 
 from eventsapp.learned import attribute_keys
 from eventsapp.models import Contact, EventSummary, Tagging
+from eventsapp.pool import lend
 from segments.definition import Definition
 from segments.engine import Answer
 
@@ -36,7 +37,10 @@ def csv_of(definition: Definition, result: Answer) -> Iterator[str]:
     yield BOM + writer.writerow(map(safe, heads))
     before = None
     while ids := result.page(before=before, size=AT_ONCE):
-        for row in _rows(definition.workspace, ids, keys, list(names.values())):
+        rows = list(_rows(definition.workspace, ids, keys, list(names.values())))
+        # A reader may be slow.
+        lend()
+        for row in rows:
             yield writer.writerow(map(safe, row))
         before = ids[-1]
 
