@@ -14,7 +14,7 @@ from django.views.decorators.http import require_POST
 from django_htmx.http import trigger_client_event
 
 from eventsapp.incoming import normal_name
-from eventsapp.models import EventType
+from eventsapp.models import EventType, Role
 from eventsapp.pages import staff_page
 from messaging import rules, text
 from messaging.channels import CHANNELS, email
@@ -92,6 +92,9 @@ def auto_message(request, workspace, pk):
 
 def _posted(request, rule):
     form = RuleForm(rule, request.POST)
+    if not request.membership.may(Role.ADMIN):
+        # It passes by who unsubscribed, and by the most that one person gets.
+        form.typed["transactional"] = "on" if rule.is_transactional else ""
     if "act" in request.POST:
         return _page(request, rule, form)
     action = request.POST.get("action", "")

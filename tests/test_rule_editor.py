@@ -111,13 +111,32 @@ def test_every_field_of_a_rule_is_written_and_shown_again(save, editor, shop):
     }
     assert (str(made.starts_on), str(made.stops_on)) == ("2026-01-31", "2026-02-28")
     assert made.hours == {"days": [0, 4], "from": "09:00", "to": "17:30"}
-    assert (made.sender, made.is_transactional, made.allows_browser, made.guard_per_hour) == (sender, True, True, 50)
+    assert (made.sender, made.allows_browser, made.guard_per_hour) == (sender, True, 50)
 
     # Saved as it is shown, it stays the same.
     shown = fields_of(page_of(editor.get(made.get_absolute_url())))
     before = AutoMessage.objects.values().get()
     assert editor.post(made.get_absolute_url(), shown).status_code == 302
     assert AutoMessage.objects.values().get() | {"updated_at": 0} == before | {"updated_at": 0}
+
+
+def test_only_an_admin_says_what_is_part_of_a_transaction(save, editor, admin):
+    assert save(transactional="on").status_code == 302
+    made = AutoMessage.objects.get()
+    assert not made.is_transactional
+    address = made.get_absolute_url()
+
+    shown = fields_of(page_of(admin.get(address)))
+    assert admin.post(address, shown | {"transactional": "on"}).status_code == 302
+    made.refresh_from_db()
+    assert made.is_transactional
+
+    # A browser leaves a disabled box out, and an editor's save keeps what the admin said.
+    shown = fields_of(page_of(editor.get(address)))
+    shown.pop("transactional", None)
+    assert editor.post(address, shown | {"name": "Receipt"}).status_code == 302
+    made.refresh_from_db()
+    assert (made.name, made.is_transactional) == ("Receipt", True)
 
 
 def fields_of(page: str) -> dict:
