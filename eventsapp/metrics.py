@@ -19,6 +19,7 @@ from django.views.decorators.http import require_safe
 from eventsapp import health
 from eventsapp.models import Event, EventType, HandOver
 
+OF_PROXIES = ("Forwarded", "Via", "X-Forwarded-For", "X-Forwarded-Host", "X-Forwarded-Proto", "X-Real-IP")
 KEPT = 10  # seconds for which one answer serves
 
 
@@ -83,7 +84,7 @@ def _may_read(request) -> bool:
     except ValueError:
         return False
     # What comes through a proxy of this machine may come from anywhere.
-    return is_near and "X-Forwarded-For" not in request.headers and "Forwarded" not in request.headers
+    return is_near and not any(header in request.headers for header in OF_PROXIES)
 
 
 def _text() -> str:

@@ -20,6 +20,15 @@ def is_page(path: str) -> bool:
     return path == "/" or f"{path}/".startswith(PAGES)
 
 
+def client_address(request) -> str:
+    """Return the address that a request came from, which too many wrong passwords lock out.
+
+    What stands before the last entry of X-Forwarded-For was written by the client itself.
+    """
+    forwarded = request.headers.get("X-Forwarded-For", "") if settings.TRUST_PROXY else ""
+    return forwarded.rpartition(",")[2].strip() or request.META.get("REMOTE_ADDR", "")
+
+
 class RequestId:
     """Gives each request an id, which stands in errors, in `X-Request-Id` and in the log."""
 

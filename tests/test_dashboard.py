@@ -426,6 +426,20 @@ def test_who_guesses_passwords_is_told_that_it_is_locked(settings, client, staff
     assert client.post("/login/", {"username": email, "password": "correct horse"}).status_code == 429
 
 
+@pytest.mark.parametrize("trusted", [True, False])
+def test_who_guesses_passwords_behind_a_trusted_proxy_locks_out_nobody_else(settings, client, staff, trusted):
+    settings.AXES_ENABLED, settings.TRUST_PROXY = True, trusted
+    email = staff("viewer").user.email
+    for number in range(10):
+        # What the client writes itself comes first, whatever it is.
+        guesser = {"X-Forwarded-For": f"198.51.100.{number}, 192.0.2.7"}
+        client.post("/login/", {"username": email, "password": "wrong"}, headers=guesser)
+    known = {"username": email, "password": "correct horse"}
+    assert client.post("/login/", known, headers=guesser).status_code == 429
+    status = client.post("/login/", known, headers={"X-Forwarded-For": "192.0.2.8"}).status_code
+    assert status == (302 if trusted else 429)
+
+
 # Empty lists ---------------------------------------------------------------------------------------------------------
 
 

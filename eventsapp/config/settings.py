@@ -26,6 +26,8 @@ PORT = env.int("PORT", default=8000)
 BASE_URL = env.str("BASE_URL", default=f"http://{HOST}:{PORT}").rstrip("/")
 # Readers of a mail reach no address that nobody chose.
 EMAIL_TRACKING = env.bool("EMAIL_TRACKING", default="BASE_URL" in env)
+# Whether each request comes through a proxy that adds the client's address to X-Forwarded-For.
+TRUST_PROXY = env.bool("TRUST_PROXY", default=False)
 ALLOWED_HOSTS = env.list("ALLOWED_HOSTS", default=["*"] if EMBEDDED else ["localhost", "127.0.0.1", "[::1]"])
 
 SECRET_KEY = env.str("SECRET_KEY", default="")
@@ -224,6 +226,7 @@ AUTH_PASSWORD_VALIDATORS = [
     {"NAME": f"django.contrib.auth.password_validation.{name}"}
     for name in ("UserAttributeSimilarityValidator", "MinimumLengthValidator", "CommonPasswordValidator")
 ]
+AXES_CLIENT_IP_CALLABLE = "eventsapp.middleware.client_address"
 AXES_FAILURE_LIMIT = 10
 AXES_COOLOFF_TIME = 1  # hour
 AXES_LOCKOUT_PARAMETERS = [["username", "ip_address"]]
