@@ -2,6 +2,7 @@
 
 import functools
 import re
+import time
 from collections.abc import Collection, Mapping
 from datetime import UTC, datetime
 from zoneinfo import ZoneInfo
@@ -9,7 +10,8 @@ from zoneinfo import ZoneInfo
 import css_inline
 import nh3
 from django.utils.html import linebreaks, strip_tags
-from liquid import Environment, Undefined
+from liquid import BoundTemplate, Environment, RenderContext, Undefined
+from liquid.builtin.expressions.primitive import RangeLiteral
 from liquid.exceptions import LiquidError
 
 from eventsapp.metadata import kind_of, money_text
@@ -18,6 +20,9 @@ from messaging import unsubscribing
 
 LONGEST = 20_000  # characters of a text, of what it becomes, and of what any filter returns
 MOST_ITEMS = 1_000  # of a list or a range that a filter is given
+LONGEST_RANGE = 5_000  # numbers of a range such as (1..100), and turns of a loop
+MOST_SECONDS = 2  # of computing that filling in may take
+MOST_BITS = 128  # of a whole number: what `times` returns can be multiplied again, and doubles in length each time
 FILTERS = """
     append at_least at_most capitalize ceil compact default divided_by downcase escape first floor join last
     lstrip minus modulo newline_to_br plus prepend remove remove_first replace replace_first round rstrip size
@@ -113,13 +118,64 @@ def _within_limits(function):
         result = function(*args, **kwargs)
         if isinstance(result, str | list) and len(result) > LONGEST:
             raise TextError(f"A filter returned more than {LONGEST:,} characters.")
+        if isinstance(result, int) and result.bit_length() > MOST_BITS:
+            raise TextError("A filter returned a number that is too large.")
         return result
 
     return checked
 
 
+def _bounded(make_range):
+    """Liquid walks through a range of any length for `contains`, and up to where a loop with an `offset` begins."""
+
+    @functools.wraps(make_range)
+    def bounded(self, start, stop) -> range:
+        numbers = make_range(self, start, stop)
+        if numbers.stop - numbers.start > LONGEST_RANGE:
+            raise TextError(f"A range has more than {LONGEST_RANGE:,} numbers.")
+        return numbers
+
+    return bounded
+
+
+# The library has no limit for it, and its parser knows no other class of ranges.
+RangeLiteral._make_range = _bounded(RangeLiteral._make_range)
+
+
+class _Context(RenderContext):
+    """Ends a text that takes too long. Whatever is done within the limits can still be done again in every turn of a
+    loop, so each filter and each part of the text looks at the clock; of this thread, since others may hold it up."""
+
+    def __init__(self, *args, **kwargs):
+        self.until = time.thread_time() + MOST_SECONDS
+        super().__init__(*args, **kwargs)
+
+    def _check(self):
+        if time.thread_time() > self.until:
+            raise TextError(f"The text takes more than {MOST_SECONDS} seconds to fill in.")
+
+    def filter(self, name, token):
+        self._check()
+        return super().filter(name, token)
+
+    @property
+    def disabled_tags(self) -> list[str]:
+        """None are; but every part of a text asks for them before it is filled in."""
+        self._check()
+        return []
+
+    @disabled_tags.setter
+    def disabled_tags(self, _):
+        pass
+
+
+class _Template(BoundTemplate):
+    context_class = _Context
+
+
 class _Liquid(Environment):
-    loop_iteration_limit = 5_000
+    template_class = _Template
+    loop_iteration_limit = LONGEST_RANGE
     output_stream_limit = LONGEST * 4  # bytes
     local_namespace_limit = LONGEST * 4
     context_depth_limit = 10
