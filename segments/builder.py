@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 
 from eventsapp.errors import Fault
-from segments.definition import VERSION, Invalid, parse
+from segments.definition import MOST_CONDITIONS, VERSION, Invalid, TooMany, parse
 from segments.sentences import Control, Sentence, Writer
 
 DRAWN = 2  # levels of groups that can be edited here; deeper ones are told and kept
@@ -204,7 +204,21 @@ def _draft_of_row(writer: Writer, row: dict, depth: int) -> dict:
 def draft_of_refused(writer: Writer, definition: dict) -> dict:
     """Return as a draft a definition's JSON that cannot be asked: whichever rows can be are drawn, the others are kept,
     and can be removed."""
+    try:
+        parse(writer.workspace, definition)
+    except TooMany:
+        return _unread(definition)
+    except Invalid:
+        pass
     return _draft_of_refused_group(writer, definition, 1)
+
+
+def _unread(definition: dict) -> dict:
+    """Too many rows to look at each, or even to draw: the last ones are one group, which says the same."""
+    match, rows = "any" if definition.get("match") == "any" else "all", definition["conditions"]
+    if rest := rows[MOST_CONDITIONS:]:
+        rows = [*rows[:MOST_CONDITIONS], {"match": match, "conditions": rest}]
+    return {"match": match, "conditions": [{"kept": row} for row in rows]}
 
 
 def _draft_of_refused_group(writer: Writer, group: dict, depth: int) -> dict:

@@ -2,7 +2,7 @@
 
 import contextlib
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import ClassVar
 
 from eventsapp.errors import Fault
@@ -11,11 +11,19 @@ from segments.conditions import Attribute, DidEvent, EventTime, Tagged, Where, r
 from segments.histories import Aggregate, Sequence
 from segments.reading import MOST_ID, Invalid, Node, Unreadable
 
-__all__ = ["Definition", "Group", "Invalid", "parse", "parse_where"]
+__all__ = ["Definition", "Group", "Invalid", "TooMany", "parse", "parse_where"]
 
 VERSION = 1
 DEEPEST = 5
 MOST_CONDITIONS = 100
+
+
+class TooMany(Invalid):
+    """There are more conditions than may be asked at a time, those of segments within included."""
+
+    def __init__(self):
+        message = f"There are more than {MOST_CONDITIONS} conditions. Write fewer."
+        super().__init__([Fault("parameter_invalid", message, "conditions")])
 
 
 @dataclass(frozen=True)
@@ -145,6 +153,7 @@ def unaskable(workspace: Workspace) -> list[tuple]:
 
 
 def _read(data, reader: "_Reader") -> Group:
+    """Return the conditions in decoded JSON. Raises Invalid."""
     top = Node(data)
     root = Group("all", ())
     try:
@@ -158,9 +167,6 @@ def _read(data, reader: "_Reader") -> Group:
             root = reader.group(top, depth=1)
     except Unreadable:
         pass
-    number = _number_of(root)
-    if number > MOST_CONDITIONS and not top.faults:
-        top.at("conditions").wrong(f"There are {number} conditions. Write at most {MOST_CONDITIONS}.")
     if top.faults:
         raise Invalid(top.faults)
     return root
@@ -178,17 +184,14 @@ def parse_to_save(workspace: Workspace, data, *, of: int | None) -> Definition:
     return definition
 
 
-def _number_of(group: Group) -> int:
-    """How many conditions there are, those of segments within included."""
-    return sum(1 + (_number_of(leaf.group) if isinstance(leaf, InSegment) else 0) for leaf in group.leaves())
-
-
 @dataclass(frozen=True)
 class _Reader:
-    """Reads groups of conditions; `above` are the segments inside of which it reads."""
+    """Reads groups of conditions; `above` are the segments inside of which it reads. How many conditions it may still
+    read is `left`, in a list since the readers of segments within share it."""
 
     workspace: Workspace
     above: frozenset[int]
+    left: list[int] = field(default_factory=lambda: [MOST_CONDITIONS], kw_only=True)
 
     def group(self, node: Node, *, depth: int) -> Group:
         if depth > DEEPEST:
@@ -196,9 +199,17 @@ class _Reader:
         found = []
         match = node.at("match").choice(("all", "any"), default="all")
         for inner in node.at("conditions").items():
+            self.count(inner)
             with inner.going_on():
                 found.append(self.condition(inner, depth))
         return Group(match, tuple(found))
+
+    def count(self, node: Node):
+        """Counted before anything is read: a short list of segments may stand for very many conditions."""
+        if not (isinstance(node.value, dict) and "conditions" in node.value):
+            self.left[0] -= 1
+        if self.left[0] < 0:
+            raise TooMany()
 
     def condition(self, node: Node, depth: int):
         node.object()

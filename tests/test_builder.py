@@ -3,6 +3,7 @@
 import json
 import random
 import re
+import time
 from collections import Counter
 from html.parser import HTMLParser
 
@@ -10,6 +11,7 @@ import pytest
 from django.urls import reverse
 
 from segments.definition import parse
+from segments.drafts import read_form
 from segments.models import Segment
 from segments.urlstate import decode, encode
 from tests.test_answers import Questions, Town
@@ -360,6 +362,28 @@ def test_what_cannot_be_asked_any_more_is_kept_beside_rows_that_can(page, buyer,
     opened.press("remove conditions.2.conditions.0").press("remove conditions.1")
     assert opened.conditions == [ORDERED, {"match": "any", "conditions": [ORDERED]}]
     assert opened.count == 1
+
+
+def test_more_rows_than_may_be_asked_are_kept_unread(page, shop, django_assert_max_num_queries):
+    segment = Segment.objects.create(workspace=shop, name="S", definition={"match": "all", "conditions": [ORDERED]})
+    reference = {"kind": "segment", "segment": segment.pk, "op": "in"}
+    with django_assert_max_num_queries(170):
+        opened = page(*[reference] * 110, match="any")
+    assert "There are more than 100 conditions. Write fewer." in opened.form.page
+    *rows, rest = rows_of(opened)
+    assert rows == [{"kept": reference}] * 100
+    assert rest == {"kept": {"match": "any", "conditions": [reference] * 10}}
+    opened.press("remove conditions.100")
+    for _ in range(50):
+        opened.press("remove conditions.0")
+    assert opened.conditions == [reference] * 50
+
+
+def test_fields_that_are_not_of_the_builder_are_left_out_at_once():
+    began = time.monotonic()
+    draft = read_form([("conditions.1." * 190_000, ""), ("conditions.0.event@text", "placed-order")])
+    assert time.monotonic() - began < 1
+    assert draft == {"match": "all", "conditions": [{"event": "placed-order"}]}
 
 
 def rows_of(page):

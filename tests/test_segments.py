@@ -16,6 +16,7 @@ from eventsapp.models import Contact, EventSummary, EventType
 from segments.days import Clock
 from segments.definition import Invalid, parse
 from segments.engine import answer, explain, one_moment
+from segments.models import Segment
 from segments.urlstate import decode, encode
 
 pytestmark = pytest.mark.django_db
@@ -351,9 +352,19 @@ def test_depth_and_number_are_limited(shop):
         deep = {"match": "all", "conditions": [deep]}
     with pytest.raises(Invalid):
         parse(shop, {"conditions": [deep]})
-    with pytest.raises(Invalid):
-        parse(shop, {"conditions": [did()] * 101})
     assert not parse(shop, {"conditions": [did()] * 100}).is_empty
+
+
+def test_conditions_are_counted_before_they_are_read(shop, django_assert_max_num_queries):
+    fifty = Segment.objects.create(workspace=shop, name="50", definition={"match": "all", "conditions": [did()] * 50})
+    reference = {"kind": "segment", "segment": fifty.pk, "op": "in"}
+    group = {"match": "any", "conditions": [did()] * 50}
+    too_many = "There are more than 100 conditions. Write fewer."
+    for conditions in ([did()] * 101, [reference] * 10_000, [group, group, did()], [group] * 5_000, [7] * 5_000):
+        with pytest.raises(Invalid) as caught, django_assert_max_num_queries(5):
+            parse(shop, {"conditions": conditions})
+        assert [(fault.field, fault.message) for fault in caught.value.faults] == [("conditions", too_many)]
+    assert len(list(parse(shop, {"conditions": [reference, *[did()] * 49]}).root.leaves())) == 50
 
 
 @pytest.mark.parametrize(("condition", "expected"), TABLE, ids=lambda value: json.dumps(value)[:90])
