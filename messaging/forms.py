@@ -1,5 +1,6 @@
 """The rule editor's form: a rule as the fields of its page have it, whatever was typed there."""
 
+import json
 from functools import cached_property
 
 from messaging import text
@@ -217,16 +218,18 @@ class RuleForm:
     def _attributes(self) -> list[str]:
         return [one["label"] for one in self.writer.fields if one["field"].startswith(CUSTOM)]
 
-    def warnings(self) -> list[str]:
-        """What would go wrong with the texts as they are written."""
+    def warnings(self) -> list[dict]:
+        """What would go wrong with the texts as they are written: words, and for an unknown variable how which field
+        has it `written`."""
         found, keys = [], [one["key"] for one in self.when.keys]
         if self.typed["channel"] == "webhook":
             return found
         for name, source in self._texts().items():
             if fault := text.fault_in(source):
-                found.append(f"The {name}: {fault}")
-            for unknown in text.unknown_in(source, keys=keys, attributes=self._attributes):
-                found.append(f"{{{{ {unknown} }}}} in the {name} is not known here: it would be empty.")
+                found.append({"words": f"The {name}: {fault}"})
+            for unknown, written in text.unknown_in(source, keys=keys, attributes=self._attributes).items():
+                words = f"{{{{ {unknown} }}}} in the {name} is not known here: it would be empty."
+                found.append({"words": words, "field": name, "written": json.dumps(written)})
         return found
 
     units = tuple(LENGTHS)

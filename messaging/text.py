@@ -3,8 +3,10 @@
 import functools
 import re
 import time
+from collections import defaultdict
 from collections.abc import Collection, Mapping
 from datetime import UTC, datetime
+from itertools import chain
 from zoneinfo import ZoneInfo
 
 import css_inline
@@ -33,6 +35,7 @@ TAGS = """
 """.split()
 DATE_FORMAT = re.compile(r"(?:[^%]|%-?[A-Za-z%])*\Z")
 TAG = re.compile(r"<[a-zA-Z!/]")
+WRITTEN = re.compile(r"[\w-]+(?:\s*\.\s*[\w-]+|\[[^]]*])*")
 PLAIN_NAME = re.compile(r"[A-Za-z_][\w-]*\Z")
 
 STYLES = re.compile(r"(?is)<style\b.*?</style")
@@ -260,20 +263,26 @@ def variable(*path: str) -> str:
     return "".join(steps).removeprefix(".")
 
 
-def unknown_in(source: str, *, keys: Collection[str] = (), attributes: Collection[str] = ()) -> list[str]:
-    """Return the variables of a text that will be empty as far as can be told: none of ours, no custom attribute that
-    anybody has, and, once some are known, none of the event's `keys`. What cannot be read has none."""
+def unknown_in(source: str, *, keys: Collection[str] = (), attributes: Collection[str] = ()) -> dict[str, list[str]]:
+    """Return the variables of a text that will be empty as far as can be told, each with the ways in which it is
+    written there: none of ours, no custom attribute that anybody has, and, once some are known, none of the event's
+    `keys`. What cannot be read has none."""
     try:
-        paths = _parse(PLAIN, source).global_variable_segments()
+        variables = _parse(PLAIN, source).analyze().globals.values()
     except TextError:
-        return []
+        return {}
     metadata = dict.fromkeys(keys) if keys else None
     known = KNOWN | {
         "event": KNOWN["event"] | {"metadata": metadata},
         "contact": KNOWN["contact"] | {"custom_attributes": dict.fromkeys(attributes)},
     }
-    unknown = [path for path in paths if not _is_known(path, known)]
-    return sorted({variable(*(step for step in path if isinstance(step, str))) for path in unknown})
+    unknown = defaultdict(set)
+    for one in chain.from_iterable(variables):
+        if not _is_known(one.segments, known):
+            name = variable(*(step for step in one.segments if isinstance(step, str)))
+            written = WRITTEN.match(source, one.span.index)
+            unknown[name].update([written[0]] if written else [])
+    return {name: sorted(unknown[name]) for name in sorted(unknown)}
 
 
 def _is_known(path: list, known: dict | None) -> bool:

@@ -211,6 +211,13 @@ def test_a_rule_is_written_tried_made_live_and_mended(open_page, shop):
     assert page.get_by_label("Subject").input_value() == "Receipt {{ event.metadata.code }}"
     page.get_by_label("Body", exact=True).fill("<p>{{ event.metadata.code | money }} {{ contact.nme }}</p>")
     page.locator("#warnings").get_by_text("{{ contact.nme }} in the body is not known here").wait_for()
+    page.get_by_label("Body", exact=True).press("End")
+    page.keyboard.type(" contact.nme {%if contact.nme%}1{% endif %}")
+    layer = page.locator("#id_body + .marks")
+    assert layer.text_content().strip() == page.get_by_label("Body", exact=True).input_value()
+    assert layer.locator("mark").all_text_contents() == ["contact.nme"] * 2
+    assert layer.bounding_box() == page.get_by_label("Body", exact=True).bounding_box()
+    assert not page.locator("#id_subject + .marks mark").count()
     frame = page.frame_locator("iframe[name=preview]")
     page.get_by_role("button", name="Show the preview").click()
     frame.get_by_text("Not yet:").wait_for()

@@ -308,6 +308,10 @@ def test_unknown_variables_are_told_and_known_ones_offered(editor, shop, person,
     page = build(editor, shop, body="{{ event.metadata.cod }} {{ event.metadata.code }} {{ contact.nme | upcase }}")
     assert "{{ event.metadata.cod }} in the body is not known here" in page
     assert "{{ contact.nme }} in the body" in page
+    assert re.findall(r'data-field="(.*?)" data-written="(\[.*?\])"', page) == [
+        ("body", '["contact.nme"]'),
+        ("body", '["event.metadata.cod"]'),
+    ]
     assert "{{ event.metadata.code }} in the body" not in page
     for known in ("event.metadata.code", 'event.metadata["a key"]', "contact.custom_attributes.plan"):
         assert f"{{{{ {known} }}}}" in page

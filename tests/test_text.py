@@ -114,6 +114,17 @@ def test_a_bomb_or_a_slip_ends_soon_with_words(values, source):
     assert time.monotonic() - began < 10
 
 
+def test_an_unknown_variable_is_told_with_the_ways_in_which_it_is_written():
+    source = """{{ contact.nme }} {{contact["nme"]|upcase}} {% if a . b[contact.nme].c > 1 %}{{ contact.name }}{% endif %}
+        {% assign own = 1 %}{{ own }} {% for one in event.metadata.items %}{{ one.x }}{% endfor %} {{ ["odd"] }}"""
+    assert text.unknown_in(source, keys=["code"], attributes=["plan"]) == {
+        "a.b.c": ["a . b[contact.nme].c"],
+        "contact.nme": ["contact.nme", 'contact["nme"]'],
+        "event.metadata.items": ["event.metadata.items"],
+        "odd": [],
+    }
+
+
 def test_a_text_without_tags_keeps_its_lines(values):
     assert (
         text.body("Hello\n\n{{ event.metadata.n }} of them\nBye", values) == "<p>Hello</p>\n\n<p>3 of them<br>Bye</p>"
