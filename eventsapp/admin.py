@@ -45,7 +45,9 @@ class ContactAdmin(admin.ModelAdmin):
     show_full_result_count = False
 
     def save_model(self, request, contact, form, change):
-        contact.fold_texts()
+        # Whoever was merged into another is found by nobody.
+        if contact.merged_into_id is None:
+            contact.fold_texts()
         super().save_model(request, contact, form, change)
 
 

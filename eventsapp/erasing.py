@@ -20,10 +20,12 @@ AT_ONCE = 500  # people in one transaction
 def erase(contact: Contact):
     """Delete a person for good, and those who were merged into them. A later event with their user_id makes a new
     person. Doing it twice is harmless."""
-    ids = _with_merged(contact.pk)
-    people = Contact.objects.filter(pk__in=ids)
-    # Nobody changes them now. Who stores an event of theirs goes on: its last look is at the person, so they go last.
-    locked = list(people.select_related("workspace").order_by("pk").select_for_update(of=("self",), no_key=True))
+    ids, locked = [], []
+    # Whoever was merged into them while they were being locked is seen when it is done.
+    while (found := _with_merged(contact.pk)) != ids:
+        ids, people = found, Contact.objects.filter(pk__in=found)
+        # Nobody changes them now. Who stores an event of theirs goes on: it looks last at the person, who goes last.
+        locked = list(people.select_related("workspace").order_by("pk").select_for_update(of=("self",), no_key=True))
     _delete_what_they_did(ids)
     _forget_requests(locked)
     now = now_in_seconds()
@@ -46,7 +48,8 @@ def _with_merged(pk: int) -> list[int]:
     ids, found = [], [pk]
     while found:
         ids += found
-        found = list(Contact.objects.filter(merged_into__in=found).exclude(pk__in=ids).values_list("pk", flat=True))
+        heirs = Contact.objects.filter(merged_into__in=found).exclude(pk__in=ids)
+        found = list(heirs.order_by("pk").values_list("pk", flat=True))
     return ids
 
 
@@ -55,10 +58,11 @@ def _delete_what_they_did(ids: list[int]):
     # Whoever stores an event holds, or waits for, its summary, in this order. What is new since then is not waited for.
     summaries = EventSummary.objects.filter(contact__in=ids).order_by("type_id", "contact_id").select_for_update()
     types = set(summaries.values_list("type_id", flat=True))
+    # Before upper apps delete theirs: whoever matches holds hand-overs, and then decides who gets a message.
+    HandOver.objects.filter(contact__in=ids).delete()
     signals.contact_erasing.send(sender=Contact, contacts=ids)
     volumes.take_out(ids)
-    for model in (HandOver, Tagging):
-        model.objects.filter(contact__in=ids).delete()
+    Tagging.objects.filter(contact__in=ids).delete()
     for model in (Event, EventSummary):
         model.objects.filter(contact__in=ids, type__in=types).delete()
 

@@ -1,18 +1,21 @@
-"""How much an app may ask in ten seconds. Counted in the cache: by process, or by all of them when they share one."""
+"""How much an app, or a browser, may ask in ten seconds.
+
+Counted in the cache: by process, or by all of them when they share one.
+"""
 
 import logging
 import threading
 import time
+from collections.abc import Hashable
 from dataclasses import dataclass
 
 from django.core.cache import cache
-
-from eventsapp.models import ApiToken
 
 logger = logging.getLogger(__name__)
 
 WINDOW = 10  # seconds, as Intercom's
 SLICES = 1000  # of a limit
+MOST_PURSES = 10_000  # kept at a time, beyond which those of past windows are forgotten
 
 
 @dataclass(frozen=True)
@@ -39,7 +42,7 @@ class Allowance:
 
 @dataclass
 class _Purse:
-    """What this process may spend of one token's window without asking; `taken` is what all processes took so far."""
+    """What this process may spend of one window without asking; `taken` is what all processes took so far."""
 
     window: int
     taken: int = 0
@@ -52,18 +55,21 @@ class Purses:
     hundred, of a small one each."""
 
     def __init__(self):
-        self._purses: dict[int, _Purse] = {}
+        self._purses: dict[Hashable, _Purse] = {}
         self._lock = threading.Lock()
 
-    def spend(self, token: ApiToken, items: int = 1) -> Allowance:
-        """Count `items` against the token's window; return what is left. A cache that is away stops nobody."""
-        window, limit = int(time.time()) // WINDOW, token.workspace.rate_limit
+    def spend(self, who: Hashable, limit: int, items: int = 1) -> Allowance:
+        """Count `items` against the window of `who`: a token's id, or what stands for the address of browsers.
+        Return what is left. A cache that is away stops nobody."""
+        window = int(time.time()) // WINDOW
         with self._lock:
-            purse = self._purses.get(token.pk)
+            purse = self._purses.get(who)
             if purse is None or purse.window != window:
-                purse = self._purses[token.pk] = _Purse(window)
+                if len(self._purses) >= MOST_PURSES:
+                    self._purses = {key: one for key, one in self._purses.items() if one.window == window}
+                purse = self._purses[who] = _Purse(window)
             if purse.left < items:
-                _take(purse, token, max(items - purse.left, limit // SLICES))
+                _take(purse, who, max(items - purse.left, limit // SLICES))
             purse.left -= items
             return Allowance(limit, purse.taken - purse.left, (window + 1) * WINDOW)
 
@@ -71,8 +77,8 @@ class Purses:
         self._purses.clear()
 
 
-def _take(purse: _Purse, token: ApiToken, items: int):
-    key = f"spent:{token.pk}:{purse.window}"
+def _take(purse: _Purse, who: Hashable, items: int):
+    key = f"spent:{who}:{purse.window}"
     if not purse.counts_alone:
         try:
             cache.add(key, 0, 2 * WINDOW)

@@ -12,7 +12,17 @@ from django.urls.exceptions import Resolver404
 from eventsapp import request_log
 from eventsapp.errors import invalid
 
-PAGES = ("/app/", "/admin/", "/login/", "/logout/", "/invite/", "/u/", "/docs/", f"/{settings.STATIC_URL.strip('/')}/")
+PAGES = (
+    "/app/",
+    "/admin/",
+    "/login/",
+    "/logout/",
+    "/invite/",
+    "/u/",
+    "/docs/",
+    "/demo-shop/",
+    f"/{settings.STATIC_URL.strip('/')}/",
+)
 
 
 def is_page(path: str) -> bool:

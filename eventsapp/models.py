@@ -37,6 +37,10 @@ def new_workspace_key() -> str:
     return secrets.token_hex(4)
 
 
+def new_identity_secret() -> str:
+    return secrets.token_urlsafe(32)
+
+
 def new_job_id() -> str:
     return f"job_{secrets.token_hex(12)}"
 
@@ -87,6 +91,17 @@ class Workspace(models.Model):
         default=0,
         help_text="Events of more names than this are refused (422); archived names do not count. 0 is no limit.",
     )
+    enforces_identity = models.BooleanField(
+        "refuse browsers that prove nothing",
+        default=False,
+        help_text="A browser that says who its user is must prove it, with user_hash or a JWT. Visitors need not.",
+    )
+    protected_attributes = models.TextField(
+        blank=True,
+        help_text="Names of attributes that a browser cannot change without a JWT that holds them, one a line: "
+        "custom ones, or email, name, phone.",
+    )
+    browser_seen_at = models.DateTimeField(null=True, editable=False, help_text="When its first browser sent an event.")
     created_at = models.DateTimeField(auto_now_add=True)
 
     def __str__(self):
@@ -220,6 +235,21 @@ class ApiToken(models.Model):
     def revoke(self):
         self.revoked_at = timezone.now()
         self.save(update_fields=["revoked_at"])
+
+
+class IdentitySecret(models.Model):
+    """What signs who the user of a browser is; the customer's servers have it too. Kept as it is, since an HMAC needs
+    it so. While one replaces another, both hold."""
+
+    workspace = models.ForeignKey(Workspace, models.CASCADE, related_name="identity_secrets")
+    secret = models.CharField(max_length=64, default=new_identity_secret, editable=False)
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        ordering = ["-pk"]
+
+    def __str__(self):
+        return f"Identity secret {self.pk} of {self.workspace}"
 
 
 class ApiRequestQuerySet(models.QuerySet):
@@ -363,6 +393,8 @@ class Contact(models.Model):
             models.Index(fields=["workspace", "created_at"], condition=PEOPLE, name="contact_people_new"),
             # The sweep looks after those who were deleted lately.
             models.Index(fields=["deleted_at"], condition=Q(deleted_at__isnull=False), name="contact_deleted"),
+            # And after those who were merged lately.
+            models.Index(fields=["updated_at"], condition=Q(merged_into__isnull=False), name="contact_merged"),
             # The search box asks how a text begins; opclasses are PostgreSQL's alone and ignored by SQLite.
             *(
                 models.Index(

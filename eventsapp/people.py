@@ -59,7 +59,8 @@ def create_contact(workspace: Workspace, fields: dict) -> Contact:
         # Another writer was faster between the question and the answer.
         if double := _same_user(contact):
             raise _conflict(double) from error
-        raise
+        message = f"The external_id “{contact.external_id}” is of somebody who was merged into another contact."
+        raise Refused(Fault("conflict", message), status=409) from error
     return contact
 
 

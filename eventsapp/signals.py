@@ -14,3 +14,8 @@ contact_erasing = Signal()
 # iterable of values for JSON. Sent before the first word is written, so that a failure leaves no half of a file.
 # Provides: contact.
 contact_exporting = Signal()
+
+# Somebody is being merged into whom they turned out to be, and what they did has moved. Whoever keeps something of
+# theirs moves it; where both have the same, the heir's stays. Sent inside the transaction, so that a failure undoes all
+# of it, and again for what was stored meanwhile. Provides: source, into (contacts; the heir is `into`).
+contact_merging = Signal()

@@ -143,7 +143,8 @@ class ApiView(APIView):
 
     def spend(self, items: int, token=None):
         """Count `items` against the token's limit. Raises Refused (429)."""
-        self.allowance = spend(token or self.request.auth, items)
+        token = token or self.request.auth
+        self.allowance = spend(token.pk, token.workspace.rate_limit, items)
         if self.allowance.is_exceeded:
             message = f"Exceeded rate limit of {self.allowance.limit} in 10_seconds"
             raise Refused(Fault("rate_limit_exceeded", message), status=429)

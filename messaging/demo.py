@@ -19,6 +19,7 @@ from messaging.models import AutoMessage
 from segments.models import Segment
 
 EMAIL = "demo@example.com"
+FILLED_A_CART, CART_RULE = "Filled a cart", "A word about your cart"
 PEOPLE, EVENTS, SEED = 600, 9_000, 7
 DAY = 24 * 3600
 BATCH = 2_000
@@ -142,6 +143,7 @@ def add_segments(workspace: Workspace):
             },
         ],
     }
+    definitions[FILLED_A_CART] = [{"kind": "event", "event": "added-to-cart", "did": True}]
     for name, conditions in definitions.items():
         definition = {"version": 1, "match": "all", "conditions": conditions}
         Segment.objects.get_or_create(workspace=workspace, name=name, defaults={"definition": definition})
@@ -160,6 +162,28 @@ def add_rule(workspace: Workspace):
                 "<h2>Thank you for your order</h2>\n"
                 '<p>Your code is <strong>{{ event.metadata.code | fallback: "on its way" }}</strong>, the total '
                 '{{ event.metadata.total | money | fallback: "as agreed" }}.</p>\n'
+            ),
+        },
+    )
+    if made:
+        rules.go_live(rule)
+
+
+def add_shop(workspace: Workspace):
+    """Make what the demo shop needs: a secret that proves its shoppers, and a message that answers them there."""
+    if not workspace.identity_secrets.exists():
+        workspace.identity_secrets.create()
+    rule, made = AutoMessage.objects.get_or_create(
+        workspace=workspace,
+        name=CART_RULE,
+        defaults={
+            "trigger": event_type(workspace, "added-to-cart"),
+            "frequency": AutoMessage.Frequency.EVERY_TIME,
+            "channel": AutoMessage.Channel.IN_APP,
+            "subject": "The {{ event.metadata.item }} is in your cart",
+            "body": (
+                "<p>With the code <strong>SHOP10</strong> it costs ten percent less than "
+                "{{ event.metadata.total | money }}.</p>\n"
             ),
         },
     )
@@ -193,6 +217,7 @@ def set_up() -> dict:
         EventType.objects.filter(workspace=workspace, name="placed-order").update(description="An order in the shop")
         add_segments(workspace)
         add_rule(workspace)
+        add_shop(workspace)
         # Before the commit: whoever finds the data finds the login too.
         with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
             json.dump(kept, file)

@@ -27,7 +27,7 @@ MOST_TIMES = 1_000_000
 MOST_PER_HOUR = 1_000_000_000
 TIME = re.compile(r"([01]\d|2[0-3]):[0-5]\d\Z")
 # What each channel's content may say.
-CONTENT = {"email": {"from", "subject", "body"}, "webhook": {"url"}, "in_app": {"subject", "body"}}
+CONTENT = {"email": {"from", "subject", "body"}, "webhook": {"url"}, "in_app": {"subject", "body", "display"}}
 # What an answer of the API says besides: it may be sent back as it came.
 TOLD = {"type", "id", "sentence", "paused_because", "version", "created_at", "updated_at"}
 STATES = ("draft", "live", "paused")
@@ -160,7 +160,14 @@ def _content(node, rule, found):
     parts = {"url": ""} if channel == "webhook" else {"subject": "", "body": ""}
     if channel == "email":
         parts |= {"sender_id": None} | node.parts(**{"from": lambda sender: _sender(sender, rule)}).get("from", {})
-    readers = {"subject": lambda text: _text(text, 255), "body": lambda text: _text(text, LONGEST), "url": _url}
+    elif channel == "in_app":
+        parts["display"] = AutoMessage.Display.CARD
+    readers = {
+        "subject": lambda text: _text(text, 255),
+        "body": lambda text: _text(text, LONGEST),
+        "url": _url,
+        "display": lambda display: display.choice(AutoMessage.Display.values),
+    }
     return parts | node.parts_there(**{name: readers[name] for name in parts if name in readers})
 
 
@@ -236,6 +243,8 @@ def as_json(rule: AutoMessage) -> dict:
         content = {"url": rule.url}
     elif rule.channel == AutoMessage.Channel.EMAIL:
         content["from"] = rule.sender and rule.sender.email
+    else:
+        content["display"] = rule.display
     return {
         "name": rule.name,
         "state": rule.state,

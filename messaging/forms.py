@@ -18,7 +18,7 @@ EVERYONE, OWN = "", "conditions"
 LENGTHS = {f"{unit}s": length for unit, length in UNITS}
 NEW = {
     "frequency": "once", "per": "1", "per_unit": "days", "delay": "0", "delay_unit": "minutes", "at": "any",
-    "from_time": "09:00", "to_time": "17:00", "channel": "email", "guard_per_hour": "10000",
+    "from_time": "09:00", "to_time": "17:00", "channel": "email", "display": "card", "guard_per_hour": "10000",
 }  # fmt: skip
 PLAIN = (
     *NEW, "name", "event", "nth", "who", "most", "unless", "same", "starts_on", "stops_on", "sender", "subject", "body",
@@ -75,7 +75,7 @@ class RuleForm:
         if told:
             typed |= {"event": rule.trigger.name, "nth": _typed(rule.nth), "frequency": rule.frequency}
             typed |= {"subject": rule.subject, "body": rule.body, "url": rule.url}
-            typed["sender"] = rule.sender.email if rule.sender else ""
+            typed |= {"sender": rule.sender.email if rule.sender else "", "display": rule.display}
         typed |= {"most": _typed(rule.most_times), "unless": unless.get("event", "")}
         typed["same"] = ", ".join(unless.get("same", []))
         for name, seconds in (("per", rule.per_seconds), ("delay", rule.delay_seconds)):
@@ -157,7 +157,7 @@ class RuleForm:
                 return {"url": self.typed["url"].strip()}
             case "email":
                 return {"from": self.typed["sender"], **self._texts()}
-        return self._texts()
+        return self._texts() | {"display": self.typed["display"]}
 
     def _texts(self) -> dict:
         return {name: self.typed[name] for name in ("subject", "body")}

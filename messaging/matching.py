@@ -41,7 +41,8 @@ def match_waiting() -> int:
 
 
 def _due():
-    waiting = HandOver.objects.filter(parked_at=None, due_at__lte=timezone.now())
+    # What was stored for somebody while they were merged is their heir's in a moment.
+    waiting = HandOver.objects.filter(parked_at=None, due_at__lte=timezone.now(), contact__merged_into=None)
     # Another worker's rows are left to it. On SQLite the transaction itself is the lock.
     return waiting.select_for_update(skip_locked=True, of=("self",)).order_by("pk")
 
@@ -182,6 +183,7 @@ def _deliveries(rule: AutoMessage, triggering: list[HandOver]) -> list[Delivery]
             },
             version=version,
             due_at=due,
+            is_unverified=hand_over.source == Source.BROWSER,
         )
         own = times.get(hand_over.contact_id, [])
         if reason := _reason_to_skip(rule, hand_over, audience, own, due):
@@ -204,8 +206,9 @@ def _reason_to_skip(rule: AutoMessage, hand_over: HandOver, audience, times: lis
     day = hand_over.received_at.astimezone(rule.workspace.zone).date()
     if (rule.starts_on and day < rule.starts_on) or (rule.stops_on and day > rule.stops_on):
         return Delivery.Reason.OUTSIDE_DATES
-    goes_out = rule.channel != AutoMessage.Channel.IN_APP
-    if hand_over.source == Source.BROWSER and goes_out and not rule.allows_browser:
+    # What tells nothing of the person, not even whether they are in an audience, may be shown to whoever claims to be.
+    tells_nothing = rule.channel == AutoMessage.Channel.IN_APP and not rule.audience_id and rule.conditions is None
+    if hand_over.source == Source.BROWSER and not tells_nothing and not rule.allows_browser:
         return Delivery.Reason.UNVERIFIED
     if hand_over.contact_id not in audience:
         return Delivery.Reason.NOT_IN_AUDIENCE

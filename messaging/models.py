@@ -6,7 +6,7 @@ from email.headerregistry import Address
 
 from django.conf import settings
 from django.core.serializers.json import DjangoJSONEncoder
-from django.core.validators import MinValueValidator
+from django.core.validators import MinValueValidator, RegexValidator
 from django.db import models
 from django.db.models import Count, Q, UniqueConstraint
 from django.urls import reverse
@@ -121,11 +121,15 @@ class AutoMessage(models.Model):
         WEBHOOK = "webhook", "Webhook"
         IN_APP = "in_app", "In-app message"
 
+    class Display(models.TextChoices):
+        CARD = "card", "Card in the corner"
+        BANNER = "banner", "Banner at the top"
+
     # What a version keeps: all that decides who gets what, and when.
     VERSIONED = (
         "channel", "where", "nth", "audience_id", "conditions", "frequency", "per_seconds", "most_times",
         "delay_seconds", "unless", "starts_on", "stops_on", "hours", "is_transactional", "allows_browser",
-        "sender_id", "subject", "body", "url",
+        "sender_id", "subject", "body", "url", "display",
     )  # fmt: skip
 
     workspace = models.ForeignKey(Workspace, models.CASCADE, related_name="auto_messages")
@@ -171,6 +175,7 @@ class AutoMessage(models.Model):
     subject = models.CharField(max_length=255, blank=True)
     body = models.TextField(max_length=20_000, blank=True)
     url = models.URLField(max_length=500, blank=True)
+    display = models.CharField(max_length=10, choices=Display, default=Display.CARD, help_text="Of in-app messages.")
     is_transactional = models.BooleanField(
         default=False, help_text="Part of what somebody ordered: it goes to those who unsubscribed, too."
     )
@@ -325,6 +330,9 @@ class Delivery(models.Model):
     due_at = models.DateTimeField(default=timezone.now, help_text="Not before: every wait of a delivery is this.")
     queued_at = models.DateTimeField(default=timezone.now, help_text="Since when it has been tried.")
     claim = models.UUIDField(null=True, editable=False, help_text="Whose it is while it is being sent.")
+    is_unverified = models.BooleanField(
+        default=False, help_text="Whether the event came from a browser that proved nothing."
+    )
     is_let_through = models.BooleanField(
         default=False, editable=False, help_text="What one person may get in all had room for it."
     )
@@ -334,6 +342,7 @@ class Delivery(models.Model):
     sent_at = models.DateTimeField(null=True)
     opened_at = models.DateTimeField(null=True, help_text="For the first time, as far as the reader's program tells.")
     clicked_at = models.DateTimeField(null=True, help_text="For the first time.")
+    dismissed_at = models.DateTimeField(null=True, help_text="When its reader was done with an in-app message.")
 
     objects = DeliveryQuerySet.as_manager()
 
@@ -369,6 +378,62 @@ class Delivery(models.Model):
     def mail_id(self) -> str:
         """The Message-ID of its mail, the same for every attempt, so that a repeat can be told for one."""
         return f"<{self.uuid}@{DOMAIN}>"
+
+
+class Mailbox(models.Model):
+    """When the in-app messages of a person changed last: what browsers ask for is remembered until then."""
+
+    contact = models.OneToOneField(Contact, models.CASCADE, related_name="+", primary_key=True)
+    changed_at = models.DateTimeField(db_index=True)
+
+    def __str__(self):
+        return f"Mailbox of {self.contact_id}"
+
+    @classmethod
+    def changed(cls, contact: int):
+        """Note that the messages of this contact (by id) are others now, or will be in a moment."""
+        cls.objects.update_or_create(contact_id=contact, defaults={"changed_at": timezone.now()})
+
+
+class Messenger(models.Model):
+    """How the in-app messages of a workspace look in its customers' pages, unless these say otherwise."""
+
+    class Alignment(models.TextChoices):
+        RIGHT = "right", "Right"
+        LEFT = "left", "Left"
+
+    class Theme(models.TextChoices):
+        SYSTEM = "system", "As the reader's system"
+        LIGHT = "light", "Light"
+        DARK = "dark", "Dark"
+
+    workspace = models.OneToOneField(Workspace, models.CASCADE, related_name="messenger", primary_key=True)
+    alignment = models.CharField("side", max_length=5, choices=Alignment, default=Alignment.RIGHT)
+    horizontal_padding = models.PositiveSmallIntegerField("from that side", default=20, help_text="In pixels.")
+    vertical_padding = models.PositiveSmallIntegerField("from below", default=20, help_text="In pixels.")
+    action_color = models.CharField(
+        "colour",
+        max_length=7,
+        default="#2456d6",
+        validators=[RegexValidator(r"\A#[0-9a-fA-F]{6}\Z", "Write a colour such as #2456d6.")],
+    )
+    theme_mode = models.CharField("theme", max_length=6, choices=Theme, default=Theme.SYSTEM)
+    shows_launcher = models.BooleanField(
+        "show a button that opens the latest messages", default=True, help_text="To those who are no visitors."
+    )
+
+    def __str__(self):
+        return f"Messenger of {self.workspace}"
+
+    @classmethod
+    def of(cls, workspace: Workspace) -> "Messenger":
+        """The messenger of a workspace, as it is before anybody has chosen, too."""
+        return cls.objects.filter(workspace=workspace).first() or cls(workspace=workspace)
+
+    def as_settings(self) -> dict:
+        """The settings of the library in a page that choose the same."""
+        names = ("alignment", "horizontal_padding", "vertical_padding", "action_color", "theme_mode")
+        return {name: getattr(self, name) for name in names} | {"hide_default_launcher": not self.shows_launcher}
 
 
 class Pace(models.Model):

@@ -3,14 +3,16 @@
 from collections.abc import Iterator
 from datetime import UTC, datetime
 
+from django.db.models import Q
 from django.db.models.functions import Coalesce
 from django.dispatch import receiver
 
 from eventsapp import health, signals, tags
-from eventsapp.models import Contact
+from eventsapp.models import Contact, Event, event_uuid
 from eventsapp.panels import Dependent, Note, person_panels, settings_panels, timeline_notes, type_users
 from eventsapp.wakeups import wake
-from messaging.models import AutoMessage, Delivery, Recipient
+from messaging.frequency import allows, is_limited, lock_recipients
+from messaging.models import WAITING, AutoMessage, Delivery, Mailbox, Recipient
 from messaging.settings_views import message_settings
 from segments.models import events_in, references_in, used_by
 
@@ -27,6 +29,89 @@ def match_soon(sender, **kwargs):
 def forget_messages(sender, contacts, **kwargs):
     for model in (Delivery, Recipient):
         model.objects.filter(contact__in=contacts).delete()
+
+
+@receiver(signals.contact_merging)
+def move_messages(sender, source, into, **kwargs):
+    """What one person got of both counts for both rules and limits. A delivery on its way stays its worker's: the claim
+    moves with it."""
+    theirs = Delivery.objects.filter(contact=source.pk)
+    met = Q(pk__in=theirs.values("message")) | Q(pk__in=Recipient.objects.filter(contact=source.pk).values("message"))
+    # In the order of their ids, as events are matched: nobody decides meanwhile who gets a message.
+    rules = list(AutoMessage.objects.filter(met).order_by("pk"))
+    for rule in rules:
+        lock_recipients(rule, {source.pk, into.pk})
+    Recipient.objects.filter(contact=source.pk).delete()
+    if not theirs.exists():
+        return
+    _follow_events(source, into)
+    of_both = _counted_of(source) & _counted_of(into)
+    _drop_doubles(source, into)
+    theirs.update(contact=into)
+    for rule in rules:
+        if rule.pk in of_both and is_limited(rule):
+            _skip_what_is_too_often(rule, into)
+    Mailbox.changed(into.pk)
+
+
+def _follow_events(source: Contact, into: Contact):
+    """Give deliveries the ids that their events have now: those without a uuid of their own have others than before."""
+    deliveries = list(Delivery.objects.filter(contact=source.pk).only("event_id", "event"))
+    times = {delivery.event["created_at"] for delivery in deliveries}
+    # Some may still be the other's, for the sweep to move.
+    events = Event.objects.filter(contact__in=(source.pk, into.pk), created_at__in=times, uuid=None)
+    keys = set(events.values_list("created_at", "type_id", "fingerprint"))
+    ids = {event_uuid(source.pk, *key): event_uuid(into.pk, *key) for key in keys}
+    following = [delivery for delivery in deliveries if delivery.event_id in ids]
+    for delivery in following:
+        delivery.event_id = ids[delivery.event_id]
+        delivery.event |= {"id": str(delivery.event_id)}
+    Delivery.objects.bulk_update(following, ["event_id", "event"], batch_size=CHUNK)
+
+
+def _counted_of(contact: Contact) -> set[int]:
+    return set(Delivery.objects.counting().filter(contact=contact.pk).values_list("message", flat=True))
+
+
+def _drop_doubles(source: Contact, into: Contact):
+    """Of two deliveries of one message because of one event the heir's stays, unless the other is sent, or on its way,
+    and the heir's is not so far."""
+    own = {
+        (message, event): pk
+        for pk, message, event in Delivery.objects.filter(contact=source.pk).values_list("pk", "message", "event_id")
+    }
+    heirs = Delivery.objects.filter(contact=into.pk, event_id__in={event for _, event in own})
+    doubled = {
+        pk: own[message, event]
+        for pk, message, event in heirs.values_list("pk", "message", "event_id")
+        if (message, event) in own
+    }
+    if not doubled:
+        return
+    locked = Delivery.objects.filter(pk__in=[*doubled, *doubled.values()]).order_by("pk").select_for_update()
+    states = dict(locked.values_list("pk", "state"))
+    drop = [other if _progress(states[pk]) >= _progress(states[other]) else pk for pk, other in doubled.items()]
+    Delivery.objects.filter(pk__in=drop).delete()
+
+
+def _progress(state: str) -> int:
+    return {Delivery.State.SENT: 2, Delivery.State.SENDING: 1}.get(state, 0)
+
+
+def _skip_what_is_too_often(rule: AutoMessage, contact: Contact):
+    """What waits for somebody who is one person now, and is too much for one."""
+    counting = Delivery.objects.counting().filter(message=rule, contact=contact.pk)
+    is_waiting = WAITING & ~Q(state=Delivery.State.SENDING)
+    times = list(counting.exclude(is_waiting).values_list(Coalesce("sent_at", "due_at"), flat=True))
+    too_often = []
+    for delivery, due in counting.filter(is_waiting).order_by("due_at", "pk").values_list("pk", "due_at"):
+        if allows(rule, times, due):
+            times.append(due)
+        else:
+            too_often.append(delivery)
+    # Not one that a worker has taken since.
+    waiting = Delivery.objects.filter(is_waiting, pk__in=too_often)
+    waiting.update(state=Delivery.State.SKIPPED, reason=Delivery.Reason.FREQUENCY)
 
 
 @receiver(signals.contact_exporting)

@@ -115,7 +115,7 @@ def note_version(message: AutoMessage, *, by=None) -> RuleVersion:
     rule = {name: getattr(message, name) for name in AutoMessage.VERSIONED}
     kept = json.loads(json.dumps(rule, cls=DjangoJSONEncoder))
     last = message.versions.last()
-    if last and last.rule == kept and last.trigger_name == message.trigger.name:
+    if last and {"display": AutoMessage.Display.CARD} | last.rule == kept and last.trigger_name == message.trigger.name:
         return last
     number = last.number + 1 if last else 1
     return RuleVersion.objects.create(

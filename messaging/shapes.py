@@ -174,8 +174,12 @@ CONTENT = shape(
                 additionalProperties=False,
             ),
             record(
-                {"subject": TEXT | {"maxLength": 255}, "body": TEXT},
-                optional=("subject", "body"),
+                {
+                    "subject": TEXT | {"maxLength": 255},
+                    "body": TEXT,
+                    "display": {"type": ["string", "null"], "enum": ["card", "banner", None]},
+                },
+                optional=("subject", "body", "display"),
                 title="in_app",
                 additionalProperties=False,
             ),

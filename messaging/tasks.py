@@ -2,7 +2,7 @@
 
 from celery import shared_task
 
-from eventsapp import deleting, erasing
+from eventsapp import deleting, erasing, merging
 from eventsapp.health import WORKER
 from eventsapp.models import Heartbeat
 from messaging import matching, rules, sending
@@ -25,6 +25,7 @@ def sweep():
     Heartbeat.beat(WORKER)
     rules.catch_up()
     deleting.delete_what_was_asked()
+    merging.finish()
     erasing.finish()
     matching.match_waiting()
     tagging.work()

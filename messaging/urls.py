@@ -2,9 +2,10 @@
 
 from django.urls import path
 
-from messaging import delivery_views, settings_views, tracking, unsubscribing, views
+from messaging import browser_views, delivery_views, demo_shop, settings_views, tracking, unsubscribing, views
 
 urlpatterns = [
+    path("demo-shop/", demo_shop.demo_shop, name="demo_shop"),
     path("o/<str:token>.gif", tracking.opened, name="opened"),
     path("c/<str:token>", tracking.clicked, name="clicked"),
     path("u/<str:token>/", unsubscribing.unsubscribe, name="unsubscribe"),
@@ -20,6 +21,16 @@ urlpatterns = [
     path("app/<slug:app_id>/deliveries/", delivery_views.deliveries, name="deliveries"),
     path("app/<slug:app_id>/deliveries/<int:pk>/", delivery_views.delivery, name="delivery"),
     path("app/<slug:app_id>/deliveries/<int:pk>/body/", delivery_views.delivery_body, name="delivery_body"),
+    path("app/<slug:app_id>/settings/browser/", browser_views.browser, name="browser"),
+    path("app/<slug:app_id>/settings/browser/identity/", browser_views.change_identity, name="change_identity"),
+    path("app/<slug:app_id>/settings/browser/secrets/", browser_views.add_secret, name="add_identity_secret"),
+    path(
+        "app/<slug:app_id>/settings/browser/secrets/<int:pk>/remove/",
+        browser_views.remove_secret,
+        name="remove_identity_secret",
+    ),
+    path("app/<slug:app_id>/settings/browser/look/", browser_views.change_look, name="change_look"),
+    path("app/<slug:app_id>/settings/browser/look/preview/", browser_views.look_preview, name="look_preview"),
     path("app/<slug:app_id>/settings/policy/", settings_views.change_policy, name="change_policy"),
     path("app/<slug:app_id>/settings/webhook-secret/", settings_views.new_secret, name="new_webhook_secret"),
     path("app/<slug:app_id>/settings/senders/", settings_views.add_sender, name="add_sender"),

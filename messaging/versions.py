@@ -14,6 +14,7 @@ WORDS = {
     "per_seconds": "At most once in", "most_times": "Times in all", "delay_seconds": "Delay", "unless": "Unless",
     "starts_on": "First day", "stops_on": "Last day", "hours": "Hours", "is_transactional": "Part of a transaction",
     "allows_browser": "Unverified browsers", "sender_id": "From", "subject": "Subject", "url": "Address",
+    "display": "Shown as",
 }  # fmt: skip
 
 
@@ -29,7 +30,7 @@ class Change:
 
 def changes(before: RuleVersion, after: RuleVersion) -> Iterator[Change]:
     """Yield what is different in the later of two versions."""
-    old, new = before.rule, after.rule
+    old, new = ({"display": AutoMessage.Display.CARD} | version.rule for version in (before, after))
     if before.trigger_name != after.trigger_name:
         yield Change("Event", before.trigger_name, after.trigger_name)
     for name, what in WORDS.items():

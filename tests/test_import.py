@@ -155,4 +155,4 @@ def test_the_demo_makes_people_who_did_things_and_sends_nothing(shop):
     assert Event.objects.count() >= 295  # two of one second and the same metadata would be one
     assert not HandOver.objects.exists()
     assert differences() == []
-    assert shop.segments.count() == 3
+    assert shop.segments.count() == 4

@@ -65,6 +65,7 @@ def things(shop, buyer, does):
         "live_request": asked.pk,
         "event_type": rule.trigger.pk,
         "remove_sender": Sender.objects.create(workspace=shop, email="shop@example.org").pk,
+        "remove_identity_secret": shop.identity_secrets.create().pk,
         "lift_suppression": Suppression.objects.create(workspace=shop, email="gone@example.org", reason="bounce").pk,
         "change_colleague": Membership.objects.create(user=colleague, workspace=shop).pk,
     } | dict.fromkeys(OF_A_PERSON, buyer.public_id)
@@ -75,7 +76,9 @@ def workspace_patterns(patterns=None):
     for pattern in patterns or get_resolver().url_patterns:
         if hasattr(pattern, "url_patterns"):
             yield from workspace_patterns(pattern.url_patterns)
-        elif "app_id" in (parameters := set(re.findall(r"[<:](\w+)>", str(pattern.pattern)))):
+        elif re.match(r"\^?app/", route := str(pattern.pattern)) and "app_id" in (
+            parameters := set(re.findall(r"[<:](\w+)>", route))
+        ):
             yield pattern.name, parameters - {"app_id"}
 
 
@@ -158,6 +161,20 @@ CHANGES = [
     ("make_token", "admin", {"token-name": "x", "token-scope": "read"}),
     ("revoke_token", "admin", {}),
     ("invite", "admin", {"invite-role": "viewer"}),
+    ("add_identity_secret", "admin", {}),
+    ("remove_identity_secret", "admin", {}),
+    ("change_identity", "admin", {"enforces_identity": "on", "protected_attributes": "plan"}),
+    (
+        "change_look",
+        "admin",
+        {
+            "alignment": "left",
+            "horizontal_padding": 1,
+            "vertical_padding": 1,
+            "action_color": "#000000",
+            "theme_mode": "dark",
+        },
+    ),
     ("change_policy", "admin", {"policy-most": "3", "policy-most_days": "7"}),
     ("new_webhook_secret", "admin", {}),
     ("add_sender", "admin", {"sender-name": "New", "sender-email": "new@example.org"}),

@@ -107,7 +107,7 @@ def test_a_live_rule_answers_the_next_event(make, buyer, does, worker, mailoutbo
     ("channel", "content"),
     [
         ("webhook", {"url": "https://example.org/hook"}),
-        ("in_app", {"subject": "Hi", "body": "Look"}),
+        ("in_app", {"subject": "Hi", "body": "Look", "display": "banner"}),
     ],
 )
 def test_each_channel_has_its_own_content(make, channel, content):

@@ -129,7 +129,8 @@ class Reader:
         today = now.astimezone(self.zone).date()
         if (rule.starts_on and today < rule.starts_on) or (rule.stops_on and today > rule.stops_on):
             return "outside_dates"
-        if event.source == "browser" and rule.channel == "email" and not rule.allows_browser:
+        tells_of_them = rule.channel == "email" or rule.conditions is not None
+        if event.source == "browser" and tells_of_them and not rule.allows_browser:
             return "unverified"
         if not self.in_audience(rule, event.person):
             return "not_in_audience"

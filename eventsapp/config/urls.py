@@ -8,6 +8,7 @@ urlpatterns = [
     # The API first, because nothing is asked for as often; and of it /contacts/search before /contacts/{id}.
     path("", include("segments.api_urls")),
     path("", include("eventsapp.api_urls")),
+    path("", include("eventsapp.browser_api")),
     path("", include("messaging.api_urls")),
     path("", include("eventsapp.urls")),
     path("", include("segments.urls")),

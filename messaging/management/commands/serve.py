@@ -19,7 +19,11 @@ Eventsapp is at {url}
 
 {curl}
 
-  Its person and the message it causes are on the page within two seconds. Ctrl-C ends everything.
+  Its person and the message it causes are on the page within two seconds.
+
+  Or click in a shop that has our JavaScript in its page: {url}/demo-shop/
+
+  Ctrl-C ends everything.
 """
 SERVER_GREETING = """
 Eventsapp is at {url}

@@ -1,0 +1,353 @@
+"""The browsers of an app's own users: who is there, what a page may say of them, and the events that they send.
+
+A browser proves little. It is known by two secrets that its library makes and keeps: one of the device, and one of the
+visit, which ends when a visitor turns out to be somebody. What it may read and change depends on how it is known
+(`Session.Kind`): never on ids alone, since anybody can write another's user_id into their own page.
+"""
+
+import hashlib
+import hmac
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from enum import StrEnum
+from functools import lru_cache
+from uuid import UUID
+
+from django.conf import settings
+from django.core.signing import BadSignature, Signer
+from django.db import IntegrityError, transaction
+from django.utils import timezone
+
+from eventsapp import group_commit
+from eventsapp.batches import AT_ONCE
+from eventsapp.errors import Fault, NotFound, Refused, invalid
+from eventsapp.identity import Claim, claim_in
+from eventsapp.incoming import IncomingEvent, read_event
+from eventsapp.ingest import TRIES, Outcome, ingest
+from eventsapp.merging import merge
+from eventsapp.models import Contact, Source, Workspace, now_in_seconds
+from eventsapp.people import change_contact, change_or_create_user, contact_named, create_contact
+from eventsapp.serializers import ContactIn
+
+# Settings of the messenger, and of a person what is kept nowhere: https://developers.intercom.com, "Attributes and
+# objects". Whatever else a page sends is a custom attribute.
+NOT_OF_THE_PERSON = frozenset(
+    """
+    app_id api_base custom_launcher_selector alignment vertical_padding horizontal_padding z_index
+    hide_default_launcher hide_notifications session_duration action_color background_color theme_mode
+    installation_type user_hash intercom_user_jwt last_request_at language_override avatar company companies
+    utm_campaign utm_content utm_medium utm_source utm_term page_title type role id
+    """.split()
+)
+OWN_FIELDS = {
+    "user_id": "external_id", "email": "email", "name": "name", "phone": "phone", "created_at": "signed_up_at",
+    "unsubscribed_from_emails": "unsubscribed_from_emails",
+}  # fmt: skip
+MOST_ATTRIBUTES = 250  # custom ones of a person, beyond which a browser adds none; Intercom's limit
+FILLING_IN = 1800  # seconds after a browser made a person in which it may fill in what is still missing of them
+LAST_SEEN = 60  # seconds within which somebody who is seen again is not noted again
+SECRET = range(16, 65)  # how long a browser's secrets are, in characters
+
+signer = Signer(salt="eventsapp.browser")
+
+
+class Kind(StrEnum):
+    """How a browser's user is known: not at all; by what its page says; by a proof."""
+
+    VISITOR = "visitor"
+    CLAIMED = "claimed"
+    VERIFIED = "verified"
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    """Who a browser is to us, as its token has it.
+
+    `contact` is the id of a contact, None for a visitor who has done nothing yet; `visitor` is the visit's id, under
+    which it is a contact; `device` marks the events of one device: the first half of their UUIDs.
+    """
+
+    workspace: int
+    kind: Kind
+    contact: int | None
+    visitor: str
+    device: str
+
+    def token(self) -> str:
+        return signer.sign_object([self.workspace, self.kind, self.contact, self.visitor, self.device])
+
+    @property
+    def events_of_device(self) -> tuple[UUID, UUID]:
+        """Between which UUIDs the events lie that this device sent."""
+        return UUID(self.device + "0" * 16), UUID(self.device + "f" * 16)
+
+    def event_id(self, own: UUID) -> UUID:
+        """The UUID of an event of this device, out of the one that its library gave it."""
+        return UUID(self.device + hashlib.blake2b(own.bytes, digest_size=8).hexdigest())
+
+
+@lru_cache(maxsize=5_000)
+def session_from(token: str) -> Session:
+    """Read a token of `Session.token`. Raises Refused (401)."""
+    try:
+        workspace, kind, contact, visitor, device = signer.unsign_object(token)
+        return Session(workspace, Kind(kind), contact, visitor, device)
+    except (BadSignature, ValueError, TypeError) as error:
+        raise _no_session("The session is none of ours. Boot again.") from error
+
+
+def _no_session(message: str) -> Refused:
+    return Refused(Fault("unauthorized", message, "session"), status=401)
+
+
+class _Workspaces:
+    """Workspaces looked up a moment ago, by app_id: pages of their users ask all the time."""
+
+    FRESH = 5  # seconds
+
+    def __init__(self):
+        self.entries: dict[str, tuple[float, Workspace]] = {}
+
+    def get(self, app_id: str) -> Workspace:
+        """Return the workspace. Raises NotFound."""
+        until, workspace = self.entries.get(app_id, (0, None))
+        if workspace is None or time.monotonic() > until:
+            workspace = Workspace.objects.filter(app_id=app_id).first()
+            if workspace is None:
+                raise NotFound(f"No workspace has the app_id “{app_id}”.", "app_id")
+            self.entries[app_id] = time.monotonic() + self.FRESH, workspace
+        return workspace
+
+    def forget(self):
+        self.entries.clear()
+
+
+workspaces = _Workspaces()
+
+# Each gets a workspace and returns what else its browsers are told when they boot. Upper apps add theirs.
+on_boot: list[Callable[[Workspace], dict]] = []
+
+
+# Who is there --------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Boot:
+    """What a browser is told when it says who is there: its session, whether its visitor is somebody from now on, and
+    sentences about what of its settings was not taken."""
+
+    session: Session
+    was_merged: bool = False
+    ignored: tuple[str, ...] = ()
+
+
+def boot(workspace: Workspace, said: dict) -> Boot:
+    """Find out who is there, and note what their page says of them. `said` is decoded JSON: `settings` as a page has
+    them, and `device_secret` and `visit_secret`.
+
+    Raises Refused: (401) for a wrong proof or a missing one, (404) for somebody unknown where nobody is to be made,
+    (409) when several share an email, (400) for what cannot be read.
+    """
+    page = said.get("settings", {})
+    if not isinstance(page, dict):
+        raise Refused(invalid("settings", "settings must be an object."))
+    visitor, device = _secret(workspace, said, "visit_secret")[:32], _secret(workspace, said, "device_secret")[:16]
+    visitor = str(UUID(visitor))
+    claim = claim_in(workspace, page)
+    if not claim.is_of_somebody:
+        return Boot(Session(workspace.pk, Kind.VISITOR, _visitor_pk(workspace, visitor), visitor, device))
+    fields, faults = _fields(page | claim.signed | ({"user_id": claim.user_id} if claim.user_id else {}))
+    contact, was_made = _somebody(workspace, claim, fields)
+    ignored = () if was_made else _change(contact, claim, fields)
+    was_merged = _merge_visitor(workspace, visitor, contact)
+    kind = Kind.VERIFIED if claim.is_proven else Kind.CLAIMED
+    session = Session(workspace.pk, kind, contact.pk, visitor, device)
+    return Boot(session, was_merged, (*faults, *ignored))
+
+
+def _secret(workspace: Workspace, said: dict, name: str) -> str:
+    """Return in hex what stands for one of a browser's secrets here. Nobody can tell the secret from it."""
+    value = said.get(name)
+    if not isinstance(value, str) or len(value) not in SECRET:
+        raise Refused(invalid(name, f"{name} must be a random text of {SECRET[0]} to {SECRET[-1]} characters."))
+    key = f"{settings.SECRET_KEY}:browser:{workspace.key}"
+    return hmac.new(key.encode(), f"{name}:{value}".encode(), hashlib.sha256).hexdigest()
+
+
+def _visitor_pk(workspace: Workspace, visitor: str) -> int | None:
+    """The contact of a visit, if it has one, whoever that is by now."""
+    found = Contact.objects.filter(workspace=workspace, external_id=visitor)
+    return found.values_list("pk", flat=True).first()
+
+
+def _fields(page: dict) -> tuple[dict, list[str]]:
+    """Return the fields of a contact that a page sends, checked, and sentences about those that are wrong. Raises
+    Refused when its ids are."""
+    sent = {field: page[name] for name, field in OWN_FIELDS.items() if page.get(name) is not None}
+    if "external_id" in sent:
+        sent["external_id"] = str(sent["external_id"])
+    others = page.keys() - OWN_FIELDS.keys() - NOT_OF_THE_PERSON - {"custom_attributes"}
+    attributes = page.get("custom_attributes")
+    sent["custom_attributes"] = {key: page[key] for key in page if key in others}
+    sent["custom_attributes"] |= attributes if isinstance(attributes, dict) else {}
+    faults = []
+    for _ in range(2):
+        incoming = ContactIn(data=sent)
+        if incoming.is_valid():
+            break
+        wrong = incoming.errors
+        for field in ("external_id", "email"):
+            if field in wrong:
+                raise Refused(invalid("user_id" if field == "external_id" else field, str(wrong[field][0])))
+        for field, sentences in wrong.items():
+            if field == "custom_attributes":
+                faults += [f"{key}: {told[0]}" for key, told in sentences.items()]
+                for key in sentences:
+                    del sent["custom_attributes"][key]
+            else:
+                faults.append(f"{field}: {sentences[0]}")
+                del sent[field]
+    return dict(incoming.validated_data), faults
+
+
+def _somebody(workspace: Workspace, claim: Claim, fields: dict) -> tuple[Contact, bool]:
+    """Return whom a page names, and whether they were made for it."""
+    if claim.user_id and (heir := _heir(workspace, claim.user_id)):
+        return heir, False
+    new = fields | {"role": Contact.Role.USER, "last_seen_at": now_in_seconds()}
+    for _ in range(TRIES):
+        try:
+            return contact_named(workspace, user_id=claim.user_id, email=None if claim.user_id else claim.email), False
+        except NotFound as error:
+            if workspace.unknown_people == Workspace.UnknownPeople.REJECT:
+                field = "user_id" if claim.user_id else "email"
+                message = f"Nobody here has the {field} “{claim.user_id or claim.email}”. Create the contact first."
+                raise NotFound(message, field) from error
+        try:
+            if "email" in claim.signed:
+                # As with events, who is known by the email alone becomes the one with the new user_id.
+                return change_or_create_user(workspace, None, new), True
+            return create_contact(workspace, new), True
+        except Refused as refused:
+            # Another tab of theirs was faster; or their email is somebody's whom nobody proved them to be.
+            conflict = refused
+            if claim.user_id:
+                new.pop("email", None)
+    raise conflict
+
+
+def _heir(workspace: Workspace, user_id: str) -> Contact | None:
+    """Who became of somebody that was merged into another and had this user_id."""
+    merged = Contact.objects.filter(workspace=workspace, external_id=user_id).exclude(merged_into=None)
+    found = merged.values_list("merged_into", flat=True).first()
+    return Contact.objects.select_related("workspace").present().filter(pk=found).first() if found else None
+
+
+def _change(contact: Contact, claim: Claim, fields: dict) -> list[str]:
+    """Note what a page says of somebody known; return sentences about what it may not change."""
+    allowed, refused = _allowed(contact, claim, fields)
+    now = now_in_seconds()
+    if (contact.last_seen_at or 0) < now - LAST_SEEN:
+        allowed["last_seen_at"] = now
+    if allowed:
+        change_contact(contact, allowed)
+    return [f"{name}: this browser may not change it." for name in refused]
+
+
+def _allowed(contact: Contact, claim: Claim, fields: dict) -> tuple[dict, list[str]]:
+    """Part what a page may change from what it may not, the latter as sentences.
+
+    Without a proof it changes no more than custom attributes; of somebody new it may add a name. Their email least of
+    all: whoever could set it would get their mails.
+    """
+    protected = {name.strip() for name in contact.workspace.protected_attributes.split("\n")}
+    is_new = contact.created_at > now_in_seconds() - FILLING_IN
+    allowed, refused = {}, []
+    for name, value in fields.items():
+        if name in ("custom_attributes", "external_id") or getattr(contact, name) == value:
+            continue
+        said_as = "created_at" if name == "signed_up_at" else name
+        is_free = claim.is_proven or is_new and name in ("name", "signed_up_at") and not getattr(contact, name)
+        if said_as in claim.signed or is_free and said_as not in protected:
+            allowed[name] = value
+        else:
+            refused.append(said_as)
+    attributes, known = {}, contact.custom_attributes
+    room = MOST_ATTRIBUTES - len(known)
+    for key, value in fields.get("custom_attributes", {}).items():
+        if key in known and known[key] == value:
+            continue
+        if key not in claim.signed and key in protected or key not in known and room <= 0:
+            refused.append(key)
+        else:
+            attributes[key] = value
+            room -= key not in known
+    return allowed | ({"custom_attributes": attributes} if attributes else {}), refused
+
+
+def _merge_visitor(workspace: Workspace, visitor: str, contact: Contact) -> bool:
+    """Let what the visitor did be what the person did; return whether there was a visitor."""
+    found = Contact.objects.filter(workspace=workspace, external_id=visitor, role=Contact.Role.VISITOR).present()
+    source = found.first()
+    if source is None:
+        return False
+    source.workspace = workspace
+    merge(source, contact)
+    return True
+
+
+# What they do --------------------------------------------------------------------------------------------------------
+
+
+def track(workspace: Workspace, session: Session, items: list) -> tuple[Session, list[Outcome | list[Fault]]]:
+    """Store the events of a browser; return its session, which has a contact from now on, and what became of each.
+
+    Raises Refused (401) where the workspace came to want a proof since the session began.
+    """
+    if session.kind == Kind.CLAIMED and workspace.enforces_identity:
+        raise _no_session("This workspace wants a proof. Boot again with one.")
+    if session.contact is None and items:
+        session = replace(session, contact=_make_visitor(workspace, session.visitor))
+    who = f"{workspace.key}{session.contact or 0:016x}"
+    read = [_read(item, who, session) for item in items]
+    events = [event for event in read if isinstance(event, IncomingEvent)]
+    source = Source.BROWSER_VERIFIED if session.kind == Kind.VERIFIED else Source.BROWSER
+    outcomes = iter(_stored(workspace, events, source))
+    if events and workspace.browser_seen_at is None:
+        workspace.browser_seen_at = timezone.now()
+        first = Workspace.objects.filter(pk=workspace.pk, browser_seen_at=None)
+        first.update(browser_seen_at=workspace.browser_seen_at)
+    return session, [next(outcomes) if isinstance(event, IncomingEvent) else event for event in read]
+
+
+def _read(item, who: str, session: Session) -> IncomingEvent | list[Fault]:
+    if not isinstance(item, dict):
+        return read_event(item)
+    # Whose it is says the session alone.
+    said = {key: item.get(key) for key in ("event_name", "created_at", "metadata")} | {"id": who}
+    try:
+        said["uuid"] = str(session.event_id(UUID(item.get("uuid"))))
+    except (ValueError, TypeError, AttributeError):
+        said["uuid"] = item.get("uuid") or ""
+    return read_event(said)
+
+
+def _stored(workspace: Workspace, events: list[IncomingEvent], source: str) -> list[Outcome]:
+    if len(events) == 1:
+        return [group_commit.store(workspace, events[0], source)]
+    lots = (events[start : start + AT_ONCE] for start in range(0, len(events), AT_ONCE))
+    return [outcome for lot in lots for outcome in ingest(workspace, lot, source=source)]
+
+
+def _make_visitor(workspace: Workspace, visitor: str) -> int:
+    now = now_in_seconds()
+    contact = Contact(workspace=workspace, role=Contact.Role.VISITOR, external_id=visitor, last_seen_at=now)
+    contact.fold_texts()
+    try:
+        with transaction.atomic():
+            contact.save(force_insert=True)
+    except IntegrityError:
+        # Another tab of theirs was faster.
+        return _visitor_pk(workspace, visitor)
+    return contact.pk

@@ -1,0 +1,198 @@
+"""In-app messages in the pages of the customer: what a browser may read, and what became of it there.
+
+Somebody proven reads all that is theirs. Somebody who is only claimed reads what their own device caused, and in that
+stands nothing of the person (see `messaging.channels.in_app`): so no page reads what is another's.
+"""
+
+import hashlib
+import random
+import threading
+import time
+from datetime import timedelta
+from html.parser import HTMLParser
+from uuid import UUID
+
+import msgspec
+from django.db.models import QuerySet
+from django.db.models.functions import Coalesce
+from django.http import HttpResponse
+from django.utils import timezone
+
+from eventsapp.browser import Kind, Session, on_boot
+from eventsapp.browser_api import answered, browser_path, said_by, session_in
+from eventsapp.errors import Refused, invalid
+from eventsapp.models import Workspace
+from messaging.models import AutoMessage, Delivery, Mailbox, Messenger
+
+MOST = 10  # messages that are shown
+KEPT = timedelta(days=30)
+LOOK = 0.5  # seconds between two looks for what has changed, of each process
+OVERLAP = timedelta(seconds=5)  # for what is stored later than its time says
+FRESH = 30  # seconds, and up to half as many more, after which a mailbox is looked up whatever was heard
+MOST_MAILBOXES = 20_000  # remembered at a time
+VOID = {"br", "hr", "img"}
+
+
+def messages_for(session: Session) -> QuerySet[Delivery]:
+    """The in-app messages that a browser may read."""
+    found = Delivery.objects.filter(contact=session.contact, state=Delivery.State.SENT)
+    found = found.filter(version__rule__channel=AutoMessage.Channel.IN_APP)
+    match session.kind:
+        case Kind.VERIFIED:
+            return found
+        case Kind.CLAIMED:
+            return found.filter(is_unverified=True, event_id__range=session.events_of_device)
+    return found.none()
+
+
+def mailbox_json(session: Session) -> bytes:
+    """What the library shows: the newest that nobody is done with, the oldest of them first."""
+    recent = messages_for(session).filter(dismissed_at=None, sent_at__gt=timezone.now() - KEPT)
+    newest = list(recent.select_related("version").order_by("-sent_at", "-pk")[:MOST])
+    return msgspec.json.encode(
+        {
+            "messages": [
+                {
+                    "id": str(delivery.uuid),
+                    "style": delivery.version.rule.get("display", AutoMessage.Display.CARD),
+                    "subject": delivery.subject,
+                    "body": nodes(delivery.body),
+                    "at": int(delivery.sent_at.timestamp()),
+                    "viewed": delivery.opened_at is not None,
+                }
+                for delivery in reversed(newest)
+            ]
+        }
+    )
+
+
+class _Nodes(HTMLParser):
+    def __init__(self):
+        super().__init__()
+        self.open = [["div", {}, []]]
+
+    def handle_starttag(self, tag, attributes):
+        node = [tag, {name: value or "" for name, value in attributes}, []]
+        self.open[-1][2].append(node)
+        if tag not in VOID:
+            self.open.append(node)
+
+    def handle_endtag(self, tag):
+        if tag not in VOID and len(self.open) > 1:
+            self.open.pop()
+
+    def handle_data(self, text):
+        self.open[-1][2].append(text)
+
+
+def nodes(html: str) -> list:
+    """Return clean HTML (nh3's, in which every tag is closed) as what the library builds it from without reading any
+    markup: texts, and [tag, {attribute: value}, [inner nodes]]."""
+    parser = _Nodes()
+    parser.feed(html)
+    parser.close()
+    return parser.open[0][2]
+
+
+class Mailboxes:
+    """What this process knows of the mailboxes that browsers asked for: most polls are answered without the database.
+
+    What has changed is asked for once for all of them.
+    """
+
+    def __init__(self):
+        self.forget()
+
+    def forget(self):
+        self._kept: dict[int, dict[tuple, tuple[float, str, bytes]]] = {}
+        self._size = 0
+        self._looked_at = 0.0
+        self._seen = None
+        self._looking = threading.Lock()
+
+    def get(self, session: Session) -> tuple[str, bytes]:
+        """Return the ETag and the JSON of a browser's mailbox."""
+        self._look()
+        key = (session.kind, session.device if session.kind == Kind.CLAIMED else "")
+        until, etag, body = self._kept.get(session.contact, {}).get(key, (0.0, "", b""))
+        if time.monotonic() < until:
+            return etag, body
+        body = mailbox_json(session)
+        etag = f'"{hashlib.blake2b(body, digest_size=8).hexdigest()}"'
+        if self._size >= MOST_MAILBOXES:
+            self._kept, self._size = {}, 0
+        fresh_until = time.monotonic() + FRESH * random.uniform(1, 1.5)
+        self._kept.setdefault(session.contact, {})[key] = fresh_until, etag, body
+        self._size += 1
+        return etag, body
+
+    def _look(self):
+        """Forget the mailboxes that have changed."""
+        if time.monotonic() - self._looked_at < LOOK or not self._looking.acquire(blocking=False):
+            return
+        try:
+            self._looked_at = time.monotonic()
+            since = self._seen or timezone.now()
+            changed = list(Mailbox.objects.filter(changed_at__gt=since - OVERLAP).values_list("contact", "changed_at"))
+            for contact, _ in changed:
+                self._kept.pop(contact, None)
+            self._seen = max((at for _, at in changed), default=since)
+        finally:
+            self._looking.release()
+
+
+mailboxes = Mailboxes()
+EMPTY = msgspec.json.encode({"messages": []})
+
+
+def messages(request, workspace):
+    """The mailbox of a session, for a browser that asks every other second."""
+    session = session_in(workspace, request.GET.get("session_token"))
+    if session.kind == Kind.VISITOR or session.kind == Kind.CLAIMED and workspace.enforces_identity:
+        etag, body = '"none"', EMPTY
+    else:
+        etag, body = mailboxes.get(session)
+    headers = {"ETag": etag, "Cache-Control": "private, no-cache"}
+    if request.headers.get("If-None-Match", "").removeprefix("W/") == etag:
+        return HttpResponse(status=304, headers=headers)
+    return HttpResponse(body, content_type="application/json", headers=headers)
+
+
+# What became of one, and the times that it sets where they are not set yet.
+REPORTS = {
+    "viewed": ("opened_at",),
+    "clicked": ("opened_at", "clicked_at"),
+    "dismissed": ("opened_at", "dismissed_at"),
+}
+
+
+def seen(request, workspace):
+    """A reader saw a message, followed a link in it, or was done with it."""
+    said = said_by(request, workspace)
+    # Staff see it at the delivery, not among what apps ask.
+    del request.token
+    session, what = session_in(workspace, said.get("session_token")), said.get("what")
+    if not isinstance(what, str) or what not in REPORTS:
+        raise Refused(invalid("what", f"Write one of: {', '.join(REPORTS)}."))
+    try:
+        uuid = UUID(said.get("message"))
+    except (ValueError, TypeError, AttributeError):
+        raise Refused(invalid("message", "message must be the id of a message.")) from None
+    now = timezone.now()
+    times = {field: Coalesce(field, now) for field in REPORTS[what]}
+    if messages_for(session).filter(uuid=uuid).update(**times):
+        Mailbox.changed(session.contact)
+    return answered({})
+
+
+def look_of(workspace: Workspace) -> dict:
+    """How messages look in this workspace's pages."""
+    return {"messenger": Messenger.of(workspace).as_settings()}
+
+
+on_boot.append(look_of)
+
+urlpatterns = [
+    browser_path("/messages", messages),
+    browser_path("/seen", seen),
+]
