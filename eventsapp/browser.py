@@ -287,9 +287,9 @@ def _allowed(contact: Contact, claim: Claim, fields: dict) -> tuple[dict, list[s
 
 
 def _merge_visitor(workspace: Workspace, visitor: str, contact: Contact) -> bool:
-    """Let what the visitor did be what the person did; return whether there was a visitor."""
-    found = Contact.objects.filter(workspace=workspace, external_id=visitor, role=Contact.Role.VISITOR).present()
-    source = found.first()
+    """Let what the visitor did, who may be a lead by now, be what the person did; return whether there was one."""
+    were = (Contact.Role.VISITOR, Contact.Role.LEAD)
+    source = Contact.objects.filter(workspace=workspace, external_id=visitor, role__in=were).present().first()
     if source is None:
         return False
     source.workspace = workspace

@@ -812,6 +812,7 @@ PAGES = (
     "messages/new/",
     "deliveries/",
     "settings/",
+    "settings/browser/",
     "/docs/api/",
 )
 

@@ -133,6 +133,17 @@ def test_what_a_visitor_did_is_what_the_user_did(shop, browser):
     assert not mine.boot(user_id="25")["merged"]
 
 
+def test_a_visitor_who_became_a_lead_is_the_user_too(shop, browser):
+    mine = browser()
+    mine.boot()
+    mine.track("viewed-pricing")
+    Contact.objects.update(role="lead", email="ada@example.org", email_folded="ada@example.org")
+    mine.track("asked")
+    assert mine.boot(user_id="25")["merged"]
+    ada = of(shop, external_id="25")
+    assert (ada.email, EventSummary.objects.filter(contact=ada).count()) == ("ada@example.org", 2)
+
+
 @pytest.mark.parametrize("of_what", ["25", "ada@example.org"])
 def test_a_user_hash_proves_the_user_id_or_else_the_email(shop, browser, secret, of_what):
     said = {"user_id" if of_what == "25" else "email": of_what}

@@ -321,3 +321,24 @@ def test_what_is_not_ours_quietly_does_nothing(shop, site, visit, path):
     page.wait_for_function("() => window.Intercom.booted")
     assert page.evaluate(f"Intercom({path!r}, 1)") is None
     assert re.search("booted", page.evaluate("Object.keys(window.Intercom).join()"))
+
+
+def test_in_the_demo_shop_a_click_is_an_event_a_segment_and_a_message(shop, visit):
+    assert shop.request("GET", "/demo-shop/")[0] == 404
+    kept = json.loads(shop.python("import json; from messaging import demo; print(json.dumps(demo.set_up()))"))
+    for width, scheme in ((390, "dark"), (1440, "light")):
+        page = visit(f"{shop.url}/demo-shop/", viewport={"width": width, "height": 900}, color_scheme=scheme)
+        page.get_by_role("button", name="Add to cart").first.click()
+        page.get_by_role("status", name="The lamp is in your cart").wait_for(timeout=5000)
+        assert page.evaluate("document.documentElement.scrollWidth") == width
+        assert faults_of(page) == []
+    shopper = page.locator("header code").first.inner_text()
+    page.get_by_role("link", name="Filled a cart").click()
+    page.get_by_label("Email").fill(kept["email"])
+    page.get_by_label("Password").fill(kept["password"])
+    page.get_by_role("button", name="Log in").click()
+    page.get_by_role("link", name="You, in the demo shop").first.wait_for()
+    assert page.locator("#count").inner_text().startswith("2 people")
+    page.get_by_role("link", name="You, in the demo shop").first.click()
+    assert shopper.startswith("shopper-")
+    page.get_by_text("A word about your cart").first.wait_for()
