@@ -248,4 +248,5 @@ def delivery_as_json(delivery: Delivery) -> dict:
         "sent_at": unix(delivery.sent_at),
         "opened_at": unix(delivery.opened_at),
         "clicked_at": unix(delivery.clicked_at),
+        "dismissed_at": unix(delivery.dismissed_at),
     }

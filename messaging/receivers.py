@@ -27,7 +27,7 @@ def match_soon(sender, **kwargs):
 
 @receiver(signals.contact_erasing)
 def forget_messages(sender, contacts, **kwargs):
-    for model in (Delivery, Recipient):
+    for model in (Delivery, Recipient, Mailbox):
         model.objects.filter(contact__in=contacts).delete()
 
 

@@ -62,6 +62,7 @@ DELIVERY = shape(
             "sent_at": unix("When it was handed over.", or_null=True),
             "opened_at": unix("When it was first opened, as far as is known.", or_null=True),
             "clicked_at": unix("When a link in it was first followed.", or_null=True),
+            "dismissed_at": unix("When its reader was done with an in-app message.", or_null=True),
         },
         description="One message to one person because of one event.",
     ),
