@@ -5,10 +5,10 @@
 
 import sys
 
-from benchmarks import ingest, messages, overlap, segments
+from benchmarks import ingest, messages, overlap, pages, segments
 from benchmarks.goals import Report, Void
 
-PARTS = {"ingest": ingest, "overlap": overlap, "messages": messages, "segments": segments}
+PARTS = {"ingest": ingest, "overlap": overlap, "messages": messages, "pages": pages, "segments": segments}
 
 
 def main(names: list[str]) -> int:

@@ -7,10 +7,12 @@ from django.http import HttpResponse
 from rest_framework.response import Response
 
 from eventsapp import batches, contact_pages, group_commit, shapes
+from eventsapp.erasing import erase
 from eventsapp.errors import Fault, NotFound, Refused, invalid
 from eventsapp.filters import HistoryFilter, PeopleFilter, filtered
 from eventsapp.incoming import read_event, read_totals
 from eventsapp.ingest import set_totals
+from eventsapp.merging import merge
 from eventsapp.models import Contact, Event, EventSummary, Scope, place_from
 from eventsapp.openapi import JSON, filter_parameters, header, in_path, operation, query
 from eventsapp.people import archive, change_contact, contact_by_id, contact_named, create_contact
@@ -56,7 +58,7 @@ class Events(ApiView):
         "list_events",
         "Events",
         answers={200: ("The events, or with summary=true their summary.", shapes.EVENTS_OR_SUMMARY)},
-        refuses=(404, 409),
+        refuses=(404, 409, 410),
         parameters=[
             query("type", "A user's events, or a lead's.", {"type": "string", "enum": ["user", "lead"]}, required=True),
             query("user_id", "Whose: your own id of the person.", {"type": "string", "examples": ["314159"]}),
@@ -240,15 +242,15 @@ class ContactByExternalId(ApiView):
 
 
 class OneContact(ApiView):
-    """One person by id: `GET` and `PUT /contacts/{id}`."""
+    """One person by id: `GET`, `PUT` and `DELETE /contacts/{id}`."""
 
-    scopes = {"GET": Scope.READ, "PUT": Scope.PEOPLE_WRITE}
+    scopes = {"GET": Scope.READ, "PUT": Scope.PEOPLE_WRITE, "DELETE": Scope.PEOPLE_WRITE}
 
     @operation(
         "get_contact",
         "People",
         answers={200: ("The person.", shapes.CONTACT)},
-        refuses=(404,),
+        refuses=(404, 410),
         parameters=[CONTACT_ID],
     )
     def get(self, request, contact_id):
@@ -260,7 +262,7 @@ class OneContact(ApiView):
         "People",
         asks=shapes.CONTACT_CHANGES,
         answers={200: ("The person, changed.", shapes.CONTACT)},
-        refuses=(404, 409),
+        refuses=(404, 409, 410),
         parameters=[CONTACT_ID],
     )
     def put(self, request, contact_id):
@@ -270,6 +272,60 @@ class OneContact(ApiView):
         """
         contact = contact_by_id(self.workspace, contact_id)
         return Response(contact_as_json(change_contact(contact, _contact_fields(self.sent()))))
+
+    @operation(
+        "delete_contact",
+        "People",
+        answers={200: ("They are deleted.", shapes.CONTACT_DELETED)},
+        refuses=(404, 410),
+        parameters=[CONTACT_ID],
+    )
+    def delete(self, request, contact_id):
+        """Delete a person for good.
+
+        With them go their events, their messages, and those who were merged into them; nothing but the id stays. A
+        later event with their user_id makes a new person.
+        """
+        contact = contact_by_id(self.workspace, contact_id)
+        told = {"type": "contact", "id": contact.public_id, "external_id": contact.external_id, "deleted": True}
+        erase(contact)
+        return Response(told)
+
+
+class MergeContacts(ApiView):
+    """`POST /contacts/merge`."""
+
+    scopes = {"POST": Scope.PEOPLE_WRITE}
+
+    @operation(
+        "merge_contacts",
+        "People",
+        asks=shapes.MERGE_IN,
+        answers={200: ("The user, with what was the lead's.", shapes.CONTACT)},
+        refuses=(404, 410),
+    )
+    def post(self, request):
+        """Merge a lead into a user.
+
+        What the lead did is the user's from then on: events, totals, tags, messages. The user keeps what is known of
+        them, and gets what was not. Whoever asks for the lead is told (410) where to look.
+        """
+        sent = self.sent()
+        if not isinstance(sent, dict):
+            raise Refused(invalid("body", 'Write an object: {"from": the id of a lead, "into": the id of a user}.'))
+        lead, user = self._named(sent, "from"), self._named(sent, "into")
+        if lead.role == Contact.Role.USER:
+            raise Refused(invalid("from", "from is a user. Write the id of a lead: two users cannot be merged."))
+        if user.role != Contact.Role.USER:
+            raise Refused(invalid("into", "into is a lead. Write the id of a user."))
+        return Response(contact_as_json(merge(lead, user)))
+
+    def _named(self, sent: dict, field: str) -> Contact:
+        if sent.get(field) is None:
+            raise Refused(Fault("parameter_not_found", f"{field} is missing. Write the id of a contact.", field))
+        if not isinstance(sent[field], str):
+            raise Refused(invalid(field, f"{field} must be a text: the id of a contact."))
+        return contact_by_id(self.workspace, sent[field])
 
 
 class ArchiveContact(ApiView):
@@ -281,7 +337,7 @@ class ArchiveContact(ApiView):
         "archive_contact",
         "People",
         answers={200: ("They are archived.", shapes.CONTACT_ARCHIVED)},
-        refuses=(404,),
+        refuses=(404, 410),
         parameters=[CONTACT_ID],
     )
     def post(self, request, contact_id):
@@ -301,7 +357,7 @@ class UnarchiveContact(ApiView):
         "unarchive_contact",
         "People",
         answers={200: ("They are back.", shapes.CONTACT_ARCHIVED)},
-        refuses=(404,),
+        refuses=(404, 410),
         parameters=[CONTACT_ID],
     )
     def post(self, request, contact_id):

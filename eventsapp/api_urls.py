@@ -1,6 +1,6 @@
 """What programs call."""
 
-from eventsapp import api, legacy_api, public_api, tag_api
+from eventsapp import api, legacy_api, public_api, staff_api, tag_api
 from eventsapp.transport import api_path
 
 urlpatterns = [
@@ -8,6 +8,7 @@ urlpatterns = [
     api_path("events/batch", api.EventBatch),
     api_path("events/summaries", api.EventSummaries),
     api_path("contacts", api.Contacts),
+    api_path("contacts/merge", api.MergeContacts),
     api_path("contacts/find_by_external_id/(?P<external_id>.+?)", api.ContactByExternalId),
     api_path("contacts/(?P<contact_id>[^/]+)", api.OneContact),
     api_path("contacts/(?P<contact_id>[^/]+)/archive", api.ArchiveContact),
@@ -16,6 +17,8 @@ urlpatterns = [
     api_path("contacts/(?P<contact_id>[^/]+)/tags/(?P<tag_id>[^/]+)", tag_api.OneTagOfContact),
     api_path("tags", tag_api.Tags),
     api_path("tags/(?P<tag_id>[^/]+)", tag_api.OneTag),
+    api_path("me", staff_api.Me),
+    api_path("admins", staff_api.Admins),
     api_path("users", legacy_api.Users),
     api_path("users/(?P<contact_id>[^/]+)", legacy_api.OneUser),
     api_path("bulk/events", legacy_api.BulkEvents),

@@ -7,11 +7,13 @@ visit, which ends when a visitor turns out to be somebody. What it may read and 
 
 import hashlib
 import hmac
+import secrets
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from enum import StrEnum
-from functools import lru_cache
+from functools import cache, lru_cache
+from itertools import islice
 from uuid import UUID
 
 from django.conf import settings
@@ -29,6 +31,7 @@ from eventsapp.merging import merge
 from eventsapp.models import Contact, Source, Workspace, now_in_seconds
 from eventsapp.people import change_contact, change_or_create_user, contact_named, create_contact
 from eventsapp.serializers import ContactIn
+from eventsapp.text import fold
 
 # Settings of the messenger, and of a person what is kept nowhere: https://developers.intercom.com, "Attributes and
 # objects". Whatever else a page sends is a custom attribute.
@@ -45,11 +48,11 @@ OWN_FIELDS = {
     "unsubscribed_from_emails": "unsubscribed_from_emails",
 }  # fmt: skip
 MOST_ATTRIBUTES = 250  # custom ones of a person, beyond which a browser adds none; Intercom's limit
-FILLING_IN = 1800  # seconds after a browser made a person in which it may fill in what is still missing of them
+MOST_SETTINGS = 300  # of one page
+MOST_TOLD = 20  # of the sentences about what of them was not taken
+LIFETIME = 24 * 3600  # seconds after which a proof has to be shown again
 LAST_SEEN = 60  # seconds within which somebody who is seen again is not noted again
 SECRET = range(16, 65)  # how long a browser's secrets are, in characters
-
-signer = Signer(salt="eventsapp.browser")
 
 
 class Kind(StrEnum):
@@ -65,7 +68,8 @@ class Session:
     """Who a browser is to us, as its token has it.
 
     `contact` is the id of a contact, None for a visitor who has done nothing yet; `visitor` is the visit's id, under
-    which it is a contact; `device` marks the events of one device: the first half of their UUIDs.
+    which it is a contact; `device` marks the events of one device: the first half of their UUIDs. Somebody verified is
+    so by the secret with the id `proof`, `until` a time (Unix seconds).
     """
 
     workspace: int
@@ -73,9 +77,16 @@ class Session:
     contact: int | None
     visitor: str
     device: str
+    proof: int | None = None
+    until: int = 0
 
-    def token(self) -> str:
-        return signer.sign_object([self.workspace, self.kind, self.contact, self.visitor, self.device])
+    def token(self, purpose: str = "session") -> str:
+        """Return the session for a browser to keep. It tells nothing of who that is here: not even whether two that
+        claim to be somebody are one and the same."""
+        nonce = secrets.token_hex(8)
+        masked = (self.contact or 0) ^ _mask(nonce)
+        said = [self.workspace, self.kind, nonce, masked, self.visitor, self.device, self.proof, self.until]
+        return _signer(purpose).sign_object(said)
 
     @property
     def events_of_device(self) -> tuple[UUID, UUID]:
@@ -87,14 +98,37 @@ class Session:
         return UUID(self.device + hashlib.blake2b(own.bytes, digest_size=8).hexdigest())
 
 
+def _mask(nonce: str) -> int:
+    key = f"{settings.SECRET_KEY}:session".encode()
+    return int.from_bytes(hmac.new(key, nonce.encode(), hashlib.sha256).digest()[:4], "big")
+
+
+@cache
+def _signer(purpose: str) -> Signer:
+    """What is made for one purpose serves no other: the token that stands in addresses, and so in logs, only reads."""
+    return Signer(salt=f"eventsapp.browser.{purpose}")
+
+
 @lru_cache(maxsize=5_000)
-def session_from(token: str) -> Session:
-    """Read a token of `Session.token`. Raises Refused (401)."""
+def _session_from(token: str, purpose: str) -> Session:
     try:
-        workspace, kind, contact, visitor, device = signer.unsign_object(token)
-        return Session(workspace, Kind(kind), contact, visitor, device)
+        workspace, kind, nonce, masked, *rest = _signer(purpose).unsign_object(token)
+        return Session(workspace, Kind(kind), masked ^ _mask(nonce) or None, *rest)
     except (BadSignature, ValueError, TypeError) as error:
         raise _no_session("The session is none of ours. Boot again.") from error
+
+
+def session_in(workspace: Workspace, token, purpose: str = "session") -> Session:
+    """Return the session of a `Session.token` made for this purpose. Raises Refused (401) for none, another
+    workspace's, one whose proof is over, or a claim where the workspace wants a proof by now."""
+    session = _session_from(token if isinstance(token, str) else "", purpose)
+    if session.workspace != workspace.pk:
+        raise _no_session("The session is of another workspace.")
+    if session.kind == Kind.CLAIMED and workspace.enforces_identity:
+        raise _no_session("This workspace wants a proof. Boot again with one.")
+    if session.kind == Kind.VERIFIED and (session.until < time.time() or session.proof not in workspace.secret_ids):
+        raise _no_session("The proof is over. Boot again with one.")
+    return session
 
 
 def _no_session(message: str) -> Refused:
@@ -116,6 +150,7 @@ class _Workspaces:
             workspace = Workspace.objects.filter(app_id=app_id).first()
             if workspace is None:
                 raise NotFound(f"No workspace has the app_id “{app_id}”.", "app_id")
+            workspace.secret_ids = set(workspace.identity_secrets.values_list("pk", flat=True))
             self.entries[app_id] = time.monotonic() + self.FRESH, workspace
         return workspace
 
@@ -154,16 +189,22 @@ def boot(workspace: Workspace, said: dict) -> Boot:
         raise Refused(invalid("settings", "settings must be an object."))
     visitor, device = _secret(workspace, said, "visit_secret")[:32], _secret(workspace, said, "device_secret")[:16]
     visitor = str(UUID(visitor))
+    if len(page) > MOST_SETTINGS:
+        raise Refused(invalid("settings", f"There are {len(page):,} settings. Send at most {MOST_SETTINGS}."))
     claim = claim_in(workspace, page)
     if not claim.is_of_somebody:
         return Boot(Session(workspace.pk, Kind.VISITOR, _visitor_pk(workspace, visitor), visitor, device))
-    fields, faults = _fields(page | claim.signed | ({"user_id": claim.user_id} if claim.user_id else {}))
+    if claim.user_id:
+        page = page | {"user_id": claim.user_id}
+    fields, faults = _fields(page | claim.signed, needs="user_id" if claim.user_id else "email")
     contact, was_made = _somebody(workspace, claim, fields)
-    ignored = () if was_made else _change(contact, claim, fields)
-    was_merged = _merge_visitor(workspace, visitor, contact)
-    kind = Kind.VERIFIED if claim.is_proven else Kind.CLAIMED
-    session = Session(workspace.pk, kind, contact.pk, visitor, device)
-    return Boot(session, was_merged, (*faults, *ignored))
+    ignored = [] if was_made else _change(contact, claim, fields)
+    was_merged = _merge_visitor(workspace, visitor, contact, claim)
+    told = tuple([*faults, *ignored][:MOST_TOLD])
+    if not claim.is_proven:
+        return Boot(Session(workspace.pk, Kind.CLAIMED, contact.pk, visitor, device), was_merged, told)
+    until = min(int(time.time()) + LIFETIME, claim.until or 2**40)
+    return Boot(Session(workspace.pk, Kind.VERIFIED, contact.pk, visitor, device, claim.proof, until), was_merged, told)
 
 
 def _secret(workspace: Workspace, said: dict, name: str) -> str:
@@ -181,15 +222,15 @@ def _visitor_pk(workspace: Workspace, visitor: str) -> int | None:
     return found.values_list("pk", flat=True).first()
 
 
-def _fields(page: dict) -> tuple[dict, list[str]]:
+def _fields(page: dict, *, needs: str) -> tuple[dict, list[str]]:
     """Return the fields of a contact that a page sends, checked, and sentences about those that are wrong. Raises
-    Refused when its ids are."""
-    sent = {field: page[name] for name, field in OWN_FIELDS.items() if page.get(name) is not None}
+    Refused when the one is that it `needs`: the id that says who it is."""
+    sent = {field: page[name] for name, field in OWN_FIELDS.items() if page.get(name) not in (None, "")}
     if "external_id" in sent:
         sent["external_id"] = str(sent["external_id"])
     others = page.keys() - OWN_FIELDS.keys() - NOT_OF_THE_PERSON - {"custom_attributes"}
     attributes = page.get("custom_attributes")
-    sent["custom_attributes"] = {key: page[key] for key in page if key in others}
+    sent["custom_attributes"] = {key: page[key] for key in page if key in others and page[key] is not None}
     sent["custom_attributes"] |= attributes if isinstance(attributes, dict) else {}
     faults = []
     for _ in range(2):
@@ -197,9 +238,8 @@ def _fields(page: dict) -> tuple[dict, list[str]]:
         if incoming.is_valid():
             break
         wrong = incoming.errors
-        for field in ("external_id", "email"):
-            if field in wrong:
-                raise Refused(invalid("user_id" if field == "external_id" else field, str(wrong[field][0])))
+        if OWN_FIELDS[needs] in wrong:
+            raise Refused(invalid(needs, str(wrong[OWN_FIELDS[needs]][0])))
         for field, sentences in wrong.items():
             if field == "custom_attributes":
                 faults += [f"{key}: {told[0]}" for key, told in sentences.items()]
@@ -215,10 +255,10 @@ def _somebody(workspace: Workspace, claim: Claim, fields: dict) -> tuple[Contact
     """Return whom a page names, and whether they were made for it."""
     if claim.user_id and (heir := _heir(workspace, claim.user_id)):
         return heir, False
-    new = fields | {"role": Contact.Role.USER, "last_seen_at": now_in_seconds()}
+    new = _of_somebody_new(workspace, claim, fields)
     for _ in range(TRIES):
         try:
-            return contact_named(workspace, user_id=claim.user_id, email=None if claim.user_id else claim.email), False
+            return _known(workspace, claim), False
         except NotFound as error:
             if workspace.unknown_people == Workspace.UnknownPeople.REJECT:
                 field = "user_id" if claim.user_id else "email"
@@ -230,17 +270,52 @@ def _somebody(workspace: Workspace, claim: Claim, fields: dict) -> tuple[Contact
                 return change_or_create_user(workspace, None, new), True
             return create_contact(workspace, new), True
         except Refused as refused:
-            # Another tab of theirs was faster; or their email is somebody's whom nobody proved them to be.
+            # Another tab of theirs was faster.
             conflict = refused
-            if claim.user_id:
-                new.pop("email", None)
     raise conflict
 
 
+def _known(workspace: Workspace, claim: Claim) -> Contact:
+    """Return whom a claim names. Raises NotFound, Refused (400) for the id of a visitor, and (401) for an email that
+    another's was signed for: texts that are the same to us need not be so to whoever signed."""
+    contact = contact_named(workspace, user_id=claim.user_id, email=None if claim.user_id else claim.email)
+    if contact.role == Contact.Role.VISITOR:
+        raise Refused(invalid("user_id", "This user_id is a visitor's. Leave it out, or write your own."))
+    is_the_same = claim.user_id or claim.email.isascii() or claim.email == contact.email
+    if claim.is_proven and not is_the_same:
+        raise Refused(
+            Fault("unauthorized", "The email is spelt otherwise here. Sign it as it is.", "email"), status=401
+        )
+    return contact
+
+
+def _of_somebody_new(workspace: Workspace, claim: Claim, fields: dict) -> dict:
+    """What a page may say of somebody who is made for it."""
+    protected = _protected(workspace)
+    new = {name: value for name, value in fields.items() if name in claim.signed or name not in protected}
+    own = fields.get("custom_attributes", {})
+    allowed = {key: value for key, value in own.items() if key in claim.signed or key not in protected}
+    new["custom_attributes"] = dict(islice(allowed.items(), MOST_ATTRIBUTES))
+    if claim.user_id and "email" not in claim.signed and _is_held(workspace, fields.get("email")):
+        # Quietly: whose email is known here is nothing to tell.
+        new.pop("email", None)
+    return new | {"role": Contact.Role.USER, "last_seen_at": now_in_seconds()}
+
+
+def _protected(workspace: Workspace) -> set[str]:
+    return {name.strip() for name in workspace.protected_attributes.split("\n")} - {""}
+
+
+def _is_held(workspace: Workspace, email: str | None) -> bool:
+    """Whether somebody here has this email: who else took it would make it nobody's."""
+    held = Contact.objects.filter(workspace=workspace).present().exclude(role=Contact.Role.VISITOR)
+    return bool(email) and held.filter(email_folded=fold(email)).exists()
+
+
 def _heir(workspace: Workspace, user_id: str) -> Contact | None:
-    """Who became of somebody that was merged into another and had this user_id."""
+    """Who became of somebody that was merged into another and had this user_id; a visitor's id says nothing of that."""
     merged = Contact.objects.filter(workspace=workspace, external_id=user_id).exclude(merged_into=None)
-    found = merged.values_list("merged_into", flat=True).first()
+    found = merged.exclude(role=Contact.Role.VISITOR).values_list("merged_into", flat=True).first()
     return Contact.objects.select_related("workspace").present().filter(pk=found).first() if found else None
 
 
@@ -256,44 +331,46 @@ def _change(contact: Contact, claim: Claim, fields: dict) -> list[str]:
 
 
 def _allowed(contact: Contact, claim: Claim, fields: dict) -> tuple[dict, list[str]]:
-    """Part what a page may change from what it may not, the latter as sentences.
+    """Part what a page may change from the names of what it may not.
 
-    Without a proof it changes no more than custom attributes; of somebody new it may add a name. Their email least of
-    all: whoever could set it would get their mails.
+    Without a proof it changes no more than custom attributes; a person's email least of all: whoever could set it would
+    get their mails. What it is told of that goes by names alone, since an answer that knew what is already so would
+    tell it.
     """
-    protected = {name.strip() for name in contact.workspace.protected_attributes.split("\n")}
-    is_new = contact.created_at > now_in_seconds() - FILLING_IN
+    protected = _protected(contact.workspace)
     allowed, refused = {}, []
     for name, value in fields.items():
-        if name in ("custom_attributes", "external_id") or getattr(contact, name) == value:
-            continue
         said_as = "created_at" if name == "signed_up_at" else name
-        is_free = claim.is_proven or is_new and name in ("name", "signed_up_at") and not getattr(contact, name)
-        if said_as in claim.signed or is_free and said_as not in protected:
-            allowed[name] = value
+        if name in ("custom_attributes", "external_id") or name == "email" and not claim.user_id:
+            continue
+        if said_as in claim.signed or claim.is_proven and said_as not in protected:
+            is_taken = name == "email" and said_as not in claim.signed and _is_held(contact.workspace, value)
+            if getattr(contact, name) != value and not is_taken:
+                allowed[name] = value
         else:
             refused.append(said_as)
     attributes, known = {}, contact.custom_attributes
     room = MOST_ATTRIBUTES - len(known)
     for key, value in fields.get("custom_attributes", {}).items():
-        if key in known and known[key] == value:
-            continue
         if key not in claim.signed and key in protected or key not in known and room <= 0:
             refused.append(key)
-        else:
+        elif key not in known or known[key] != value:
             attributes[key] = value
             room -= key not in known
     return allowed | ({"custom_attributes": attributes} if attributes else {}), refused
 
 
-def _merge_visitor(workspace: Workspace, visitor: str, contact: Contact) -> bool:
-    """Let what the visitor did, who may be a lead by now, be what the person did; return whether there was one."""
-    were = (Contact.Role.VISITOR, Contact.Role.LEAD)
+def _merge_visitor(workspace: Workspace, visitor: str, contact: Contact, claim: Claim) -> bool:
+    """Let what the visitor did be what the person did; return whether there was one.
+
+    A visitor who is a lead by now has a name and an email, which nobody gets without a proof.
+    """
+    were = (Contact.Role.VISITOR, Contact.Role.LEAD) if claim.is_proven else (Contact.Role.VISITOR,)
     source = Contact.objects.filter(workspace=workspace, external_id=visitor, role__in=were).present().first()
     if source is None:
         return False
     source.workspace = workspace
-    merge(source, contact)
+    merge(source, contact, inherits=claim.is_proven)
     return True
 
 
@@ -301,15 +378,10 @@ def _merge_visitor(workspace: Workspace, visitor: str, contact: Contact) -> bool
 
 
 def track(workspace: Workspace, session: Session, items: list) -> tuple[Session, list[Outcome | list[Fault]]]:
-    """Store the events of a browser; return its session, which has a contact from now on, and what became of each.
-
-    Raises Refused (401) where the workspace came to want a proof since the session began.
-    """
-    if session.kind == Kind.CLAIMED and workspace.enforces_identity:
-        raise _no_session("This workspace wants a proof. Boot again with one.")
+    """Store the events of a browser; return its session, which has a contact from now on, and what became of each."""
     if session.contact is None and items:
         session = replace(session, contact=_make_visitor(workspace, session.visitor))
-    who = f"{workspace.key}{session.contact or 0:016x}"
+    who = workspace.contact_id(session.contact or 0)
     read = [_read(item, who, session) for item in items]
     events = [event for event in read if isinstance(event, IncomingEvent)]
     source = Source.BROWSER_VERIFIED if session.kind == Kind.VERIFIED else Source.BROWSER

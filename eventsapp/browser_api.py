@@ -8,6 +8,7 @@ import hashlib
 import logging
 from collections import Counter
 from functools import lru_cache, wraps
+from ipaddress import ip_network
 from types import SimpleNamespace
 
 import msgspec
@@ -18,7 +19,7 @@ from django.http import HttpResponse
 from django.urls import re_path
 from django.views.decorators.csrf import csrf_exempt
 
-from eventsapp.browser import Session, boot, on_boot, session_from, track, workspaces
+from eventsapp.browser import boot, on_boot, session_in, track, workspaces
 from eventsapp.errors import Fault, Refused, invalid
 from eventsapp.limits import spend
 from eventsapp.middleware import client_address
@@ -90,18 +91,18 @@ def said_by(request, workspace: Workspace) -> dict:
 
 def count(request, workspace: Workspace, items: int):
     """Count what comes from one address against the workspace's limit. Raises Refused (429)."""
-    who = hashlib.blake2b(f"{workspace.pk} {client_address(request)}".encode(), digest_size=8).hexdigest()
+    who = hashlib.blake2b(f"{workspace.pk} {_network(client_address(request))}".encode(), digest_size=8).hexdigest()
     allowance = spend(who, workspace.rate_limit, items)
     if allowance.is_exceeded:
         raise Refused(Fault("rate_limit_exceeded", "Too much from one address. Try again soon."), status=429)
 
 
-def session_in(workspace: Workspace, token) -> Session:
-    """Return the session of a token. Raises Refused (401) for none, or another workspace's."""
-    session = session_from(token if isinstance(token, str) else "")
-    if session.workspace != workspace.pk:
-        raise Refused(Fault("unauthorized", "The session is of another workspace.", "session"), status=401)
-    return session
+def _network(address: str) -> str:
+    """The address, and of IPv6 the part that somebody cannot choose."""
+    try:
+        return str(ip_network((address, 64), strict=False)) if ":" in address else address
+    except ValueError:
+        return address
 
 
 @lru_cache(maxsize=1)
@@ -134,6 +135,7 @@ def boot_browser(request, workspace):
     session = found.session
     told = {
         "session_token": session.token(),
+        "mailbox_token": session.token("mailbox"),
         "kind": session.kind,
         "visitor_id": session.visitor,
         "merged": found.was_merged,

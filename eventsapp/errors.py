@@ -37,3 +37,11 @@ class NotFound(Refused):
 
     def __init__(self, message: str, field: str | None = None):
         super().__init__(Fault("not_found", message, field), status=404)
+
+
+class Merged(Refused):
+    """Whoever had that id was merged into another contact: `heir` is that one's id in the API."""
+
+    def __init__(self, heir: str):
+        super().__init__(Fault("not_found", f"This contact was merged into {heir}.", "id"), status=410)
+        self.heir = heir

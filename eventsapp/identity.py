@@ -19,13 +19,18 @@ OF_THE_TOKEN = {"exp", "iat", "nbf", "iss", "aud", "jti", "sub"}
 
 @dataclass(frozen=True)
 class Claim:
-    """Who a page says that its user is. `signed` are the settings that a JWT holds, beside the ids; `is_proven` is
-    whether the ids are beyond doubt."""
+    """Who a page says that its user is. `signed` are the settings that a JWT holds, beside the ids; `proof` is the id
+    of the secret that proves them, None for a mere claim, and `until` (Unix seconds) when that ends, if it says so."""
 
     user_id: str | None = None
     email: str | None = None
-    is_proven: bool = False
+    proof: int | None = None
     signed: dict = field(default_factory=dict)
+    until: int | None = None
+
+    @property
+    def is_proven(self) -> bool:
+        return self.proof is not None
 
     @property
     def is_of_somebody(self) -> bool:
@@ -40,10 +45,11 @@ def claim_in(workspace: Workspace, said: dict) -> Claim:
     else:
         claim = Claim(_text(said, "user_id"), _text(said, "email"))
         if (proof := said.get("user_hash")) and claim.is_of_somebody:
-            if not is_hash_of(workspace, claim.user_id or claim.email, proof):
+            # Of both, the user_id alone is signed.
+            secret = _secret_of_hash(workspace, claim.user_id or claim.email, proof)
+            if secret is None:
                 raise _unproven("user_hash", "user_hash is not that of this user. See Settings, In the browser.")
-            # Of both, the user_id alone was signed.
-            claim = Claim(claim.user_id, claim.email, is_proven=True)
+            claim = Claim(claim.user_id, claim.email, secret)
     if claim.is_of_somebody and not claim.is_proven and workspace.enforces_identity:
         raise _unproven("user_hash", "This workspace wants a proof. Send user_hash or intercom_user_jwt.")
     return claim
@@ -54,15 +60,17 @@ def user_hash(secret: str, value: str) -> str:
     return hmac.new(secret.encode(), value.encode(), hashlib.sha256).hexdigest()
 
 
-def is_hash_of(workspace: Workspace, value: str, proof) -> bool:
-    """Whether one of the workspace's secrets makes this hash of a user_id, or email."""
+def _secret_of_hash(workspace: Workspace, value: str, proof) -> int | None:
+    """Return the id of the workspace's secret that makes this hash of a user_id, or email."""
     if not isinstance(proof, str) or not proof.isascii():
-        return False
-    return any(hmac.compare_digest(user_hash(secret, value), proof) for secret in _secrets(workspace))
+        return None
+    return next(
+        (pk for pk, secret in _secrets(workspace) if hmac.compare_digest(user_hash(secret, value), proof)), None
+    )
 
 
 def _read_jwt(workspace: Workspace, token) -> Claim:
-    for secret in _secrets(workspace):
+    for pk, secret in _secrets(workspace):
         try:
             said = jwt.decode(
                 token, secret, algorithms=["HS256"], leeway=CLOCKS, options={"verify_aud": False, "verify_sub": False}
@@ -71,7 +79,8 @@ def _read_jwt(workspace: Workspace, token) -> Claim:
             continue
         except (jwt.InvalidTokenError, TypeError) as error:
             raise _unproven("intercom_user_jwt", f"intercom_user_jwt cannot be taken: {error}.") from error
-        claim = Claim(_text(said, "user_id"), _text(said, "email"), True, _signed(said))
+        until = int(said["exp"]) if "exp" in said else None
+        claim = Claim(_text(said, "user_id"), _text(said, "email"), pk, _signed(said), until)
         if not claim.user_id:
             raise _unproven("intercom_user_jwt", "intercom_user_jwt has no user_id. Sign one.")
         return claim
@@ -82,8 +91,8 @@ def _signed(said: dict) -> dict:
     return {key: value for key, value in said.items() if key not in OF_THE_TOKEN | {"user_id"}}
 
 
-def _secrets(workspace: Workspace) -> list[str]:
-    return list(workspace.identity_secrets.values_list("secret", flat=True))
+def _secrets(workspace: Workspace) -> list[tuple[int, str]]:
+    return list(workspace.identity_secrets.values_list("pk", "secret"))
 
 
 def _text(said: dict, name: str) -> str | None:

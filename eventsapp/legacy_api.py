@@ -6,6 +6,7 @@ from rest_framework.response import Response
 
 from eventsapp import legacy_shapes as shapes
 from eventsapp.bulk import append, open_job, read_job
+from eventsapp.erasing import erase
 from eventsapp.errors import NotFound
 from eventsapp.models import BulkJob, Scope
 from eventsapp.openapi import in_path, operation, query
@@ -29,7 +30,7 @@ class Users(ApiView):
         "API 1.x",
         asks=shapes.USER_IN,
         answers={200: ("The user.", shapes.USER)},
-        refuses=(404, 409),
+        refuses=(404, 409, 410),
     )
     def post(self, request):
         """Make a user, or change the one who is there.
@@ -57,20 +58,34 @@ class Users(ApiView):
 
 
 class OneUser(ApiView):
-    """`GET /users/{id}`."""
+    """`GET` and `DELETE /users/{id}`."""
 
-    scopes = {"GET": Scope.READ}
+    scopes = {"GET": Scope.READ, "DELETE": Scope.PEOPLE_WRITE}
 
     @operation(
         "get_user",
         "API 1.x",
         answers={200: ("The user.", shapes.USER)},
-        refuses=(404,),
+        refuses=(404, 410),
         parameters=[CONTACT_ID],
     )
     def get(self, request, contact_id):
         """Read one user."""
         return Response(user_as_json(contact_by_id(self.workspace, contact_id)))
+
+    @operation(
+        "delete_user",
+        "API 1.x",
+        answers={200: ("The user, who is deleted now.", shapes.USER)},
+        refuses=(404, 410),
+        parameters=[CONTACT_ID],
+    )
+    def delete(self, request, contact_id):
+        """Delete a user for good, with all that is kept of them."""
+        user = contact_by_id(self.workspace, contact_id)
+        told = user_as_json(user)
+        erase(user)
+        return Response(told)
 
 
 class BulkEvents(ApiView):

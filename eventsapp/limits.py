@@ -15,7 +15,7 @@ logger = logging.getLogger(__name__)
 
 WINDOW = 10  # seconds, as Intercom's
 SLICES = 1000  # of a limit
-MOST_PURSES = 10_000  # kept at a time, beyond which those of past windows are forgotten
+MOST_PURSES = 10_000  # kept at a time, beyond which all are forgotten
 
 
 @dataclass(frozen=True)
@@ -66,7 +66,8 @@ class Purses:
             purse = self._purses.get(who)
             if purse is None or purse.window != window:
                 if len(self._purses) >= MOST_PURSES:
-                    self._purses = {key: one for key, one in self._purses.items() if one.window == window}
+                    # Whoever is forgotten is asked anew of the shared count.
+                    self._purses = {}
                 purse = self._purses[who] = _Purse(window)
             if purse.left < items:
                 _take(purse, who, max(items - purse.left, limit // SLICES))

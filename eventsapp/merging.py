@@ -85,10 +85,12 @@ class CameAcross(Exception):
     """Somebody was merged into the source at the very moment it was to be merged itself."""
 
 
-def merge(source: Contact, into: Contact) -> Contact:
+def merge(source: Contact, into: Contact, *, inherits: bool = True) -> Contact:
     """Let `into` be the heir of `source`, who is a tombstone from then on; return the heir as it is now. Twice is
     harmless. Raises NotFound when one of them was deleted, or merged into somebody else, and Refused (400) for one and
     the same contact or two workspaces. Which roles may be merged is the caller's to decide.
+
+    The heir gets what it lacks of the other's fields, unless it does not inherit: then only what the other did.
 
     Where both have the same event, the heir's stays. Both imported totals are added up. An event without a uuid of its
     own has another id from then on: that is computed from whose it is.
@@ -100,7 +102,7 @@ def merge(source: Contact, into: Contact) -> Contact:
         raise Refused(Fault("invalid_merge", "People of two workspaces cannot be merged."))
     if source.pk == into.pk:
         raise Refused(Fault("invalid_merge", "Nobody can be merged into themselves."))
-    return _patiently(_merge, source, into)
+    return _patiently(_merge, source, into, inherits)
 
 
 def finish():
@@ -114,18 +116,18 @@ def finish():
         _patiently(_finish, contact)
 
 
-def _patiently(act, *contacts):
+def _patiently(act, *arguments):
     """Do it in a transaction, and anew when somebody else's came across."""
     for chance in reversed(range(TRIES)):
         try:
             with transaction.atomic():
-                return act(*contacts)
+                return act(*arguments)
         except (OperationalError, IntegrityError, CameAcross):
             if not chance or connection.vendor != "postgresql":
                 raise
 
 
-def _merge(source: Contact, into: Contact) -> Contact:
+def _merge(source: Contact, into: Contact, inherits: bool) -> Contact:
     # Before the contacts, as whoever makes people by their emails.
     emails = Contact.objects.filter(pk=source.pk).exclude(email_folded=None).values_list("email_folded", flat=True)
     dialect().lock_emails(source.workspace_id, list(emails))
@@ -140,7 +142,9 @@ def _merge(source: Contact, into: Contact) -> Contact:
         return into
     if _is_gone(source):
         raise NotFound("The contact to merge was deleted, or merged into another", "from")
-    _inherit(source, into)
+    if inherits:
+        _inherit(source, into)
+    _bury(source, into)
     # One step leads to the heir, however many were merged into one another.
     earlier.update(merged_into=into)
     _move(source, into)
@@ -169,7 +173,7 @@ def _is_gone(contact: Contact | None) -> bool:
 
 
 def _inherit(source: Contact, into: Contact):
-    """Give the heir what it lacks, and make a tombstone of the other."""
+    """Give the heir what it lacks."""
     for field in ("name", "phone"):
         setattr(into, field, getattr(into, field) or getattr(source, field))
     if not into.email and source.email and _may_have(into, source.email_folded, source):
@@ -179,9 +183,12 @@ def _inherit(source: Contact, into: Contact):
     into.signed_up_at = _of_both(min, into.signed_up_at, source.signed_up_at)
     into.last_seen_at = _of_both(max, into.last_seen_at, source.last_seen_at)
     into.unsubscribed_from_emails |= source.unsubscribed_from_emails
+
+
+def _bury(source: Contact, into: Contact):
+    """Make a tombstone of the one, and keep the other as it is now."""
     into.updated_at = now_in_seconds()
     into.fold_texts()
-
     source.merged_into, source.updated_at = into, into.updated_at
     # Its email is found by nobody and bars nobody, and stays to be forgotten with the person. Its user_id still leads
     # to the heir.

@@ -116,6 +116,10 @@ class Workspace(models.Model):
         if match and match["key"] == self.key and (pk := int(match["pk"], 16)) < 2**31:
             return pk
 
+    def contact_id(self, pk: int) -> str:
+        """Return the id in the API of the contact with this key."""
+        return f"{self.key}{pk:016x}"
+
     @property
     def zone(self) -> zoneinfo.ZoneInfo:
         """The time zone in which its staff count days."""
@@ -415,7 +419,7 @@ class Contact(models.Model):
     @cached_property
     def public_id(self) -> str:
         """Its id in the API: 24 hex digits, guessable and never a proof of anything."""
-        return f"{self.workspace.key}{self.pk:016x}"
+        return self.workspace.contact_id(self.pk)
 
     def fold_texts(self):
         """Bring what comparisons see up to date with the texts. Whoever changes a text calls this before saving."""

@@ -125,6 +125,7 @@ REFUSALS = {
     404: ("NotFound", "There is no such person, or job."),
     405: ("NoSuchMethod", "The path has no such method. The header Allow names those it has."),
     409: ("Conflict", "Several people share the email, or the contact exists."),
+    410: ("Gone", "The contact was merged into another. The header Link leads there."),
     413: ("TooLarge", "The body is too large. Send fewer or smaller items."),
     415: ("UnknownEncoding", "The Content-Encoding is neither gzip nor none."),
     422: (

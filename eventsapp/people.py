@@ -2,7 +2,7 @@
 
 from django.db import IntegrityError, transaction
 
-from eventsapp.errors import Fault, NotFound, Refused
+from eventsapp.errors import Fault, Merged, NotFound, Refused
 from eventsapp.ingest import TRIES
 from eventsapp.models import Contact, Workspace, now_in_seconds
 from eventsapp.sql import dialect
@@ -10,9 +10,11 @@ from eventsapp.text import fold
 
 
 def contact_by_id(workspace: Workspace, public_id: str) -> Contact:
-    """Return the contact with this id (24 hex digits). Raises NotFound."""
+    """Return the contact with this id (24 hex digits). Raises NotFound, and Merged for who is another now."""
     if pk := workspace.contact_pk(public_id):
-        contact = Contact.objects.filter(workspace=workspace).present().filter(pk=pk).first()
+        contact = Contact.objects.filter(workspace=workspace, deleted_at=None, pk=pk).first()
+        if contact and contact.merged_into_id:
+            raise Merged(workspace.contact_id(contact.merged_into_id))
         if contact:
             contact.workspace = workspace
             return contact

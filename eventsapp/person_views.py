@@ -12,7 +12,7 @@ from django.views.decorators.http import require_POST
 
 from eventsapp import panels, tags
 from eventsapp.erasing import erase
-from eventsapp.errors import NotFound, Refused
+from eventsapp.errors import Merged, NotFound, Refused
 from eventsapp.exporting import export
 from eventsapp.filters import HistoryFilter, asked_in
 from eventsapp.models import Contact, Event, EventSummary, Role, Tag, place_from
@@ -30,14 +30,19 @@ def person_or_404(workspace, public_id: str) -> Contact:
     """Return the person whose page this is. Raises Http404 for somebody unknown, deleted or merged away."""
     try:
         return contact_by_id(workspace, public_id)
-    except NotFound as error:
+    except (NotFound, Merged) as error:
         raise Http404("Nobody here has this id.") from error
 
 
 @staff_page(post=Role.EDITOR)
 def person(request, workspace, public_id):
     """A person; on POST an editor archives or unsubscribes them, or takes that back."""
-    contact = person_or_404(workspace, public_id)
+    try:
+        contact = contact_by_id(workspace, public_id)
+    except Merged as merged:
+        return redirect("person", workspace.app_id, merged.heir)
+    except NotFound as error:
+        raise Http404("Nobody here has this id.") from error
     if request.method == "POST":
         return _act(request, contact)
     context = _timeline(request, contact)

@@ -427,6 +427,78 @@ CONTACT_ARCHIVED = shape(
         description="Whether somebody is archived now.",
     ),
 )
+CONTACT_DELETED = shape(
+    "ContactDeleted",
+    record(
+        {
+            "type": const("contact"),
+            "id": CONTACT_ID,
+            "external_id": OR_NULL,
+            "deleted": {"type": "boolean", "const": True},
+        },
+        description="Who is deleted now.",
+    ),
+)
+MERGE_IN = shape(
+    "Merge",
+    record(
+        {
+            "from": CONTACT_ID | {"description": "The lead, of whom nothing but the id stays."},
+            "into": CONTACT_ID | {"description": "The user who they are."},
+        },
+        description="Who turned out to be whom.",
+        examples=[{"from": "1a2b3c4d0000000000000007", "into": "1a2b3c4d0000000000000019"}],
+    ),
+)
+ADMIN = {
+    "type": const("admin"),
+    "id": {"type": "string"},
+    "email": {"type": "string"},
+    "name": {"type": "string"},
+    "has_inbox_seat": {"type": "boolean"},
+}
+ME = shape(
+    "Me",
+    record(
+        ADMIN
+        | {
+            "email_verified": {"type": "boolean"},
+            "avatar": record({"type": const("avatar"), "image_url": {"type": "null"}}),
+            "app": record(
+                {
+                    "type": const("app"),
+                    "id_code": {"type": "string", "description": "The workspace's app_id."},
+                    "name": {"type": "string"},
+                    "created_at": unix("When the workspace was made."),
+                    "secure": {"type": "boolean"},
+                    "identity_verification": {"type": "boolean"},
+                    "timezone": {"type": "string"},
+                    "region": {"type": "string"},
+                }
+            ),
+        },
+        description="The first admin of the token's workspace, and the workspace.",
+    ),
+)
+ADMIN_LIST = shape(
+    "AdminList",
+    record(
+        {
+            "type": const("admin.list"),
+            "admins": array(
+                record(
+                    ADMIN
+                    | {
+                        "away_mode_enabled": {"type": "boolean"},
+                        "away_mode_reassign": {"type": "boolean"},
+                        "team_ids": array({"type": "integer"}, maxItems=0),
+                    }
+                )
+            ),
+        },
+        description="The colleagues of the workspace.",
+    ),
+)
 PAGES = record(
     {
         "type": const("pages"),

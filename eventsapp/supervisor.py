@@ -8,6 +8,7 @@ import ctypes
 import json
 import logging
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -73,6 +74,13 @@ def _end_with_parent():
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
 
 
+def _allow_open_files():
+    """Each connection is a file, of which many systems give a program a thousand unless it asks for more."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = 4 * MOST_CONNECTIONS
+    resource.setrlimit(resource.RLIMIT_NOFILE, (wanted if most == resource.RLIM_INFINITY else min(most, wanted), most))
+
+
 class Supervisor:
     """Keeps children running until SIGTERM or Ctrl-C; then ends all of them within five seconds."""
 
@@ -81,6 +89,7 @@ class Supervisor:
         self.ending = False
 
     def run(self):
+        _allow_open_files()
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
             signal.signal(number, self._end)
         while not self.ending:
@@ -106,6 +115,7 @@ class Supervisor:
             child.kill_group()
 
 
+MOST_CONNECTIONS = 4096  # to the web, idle ones included: each page of an app's user keeps one or two
 CELERY = [sys.executable, "-m", "celery", "--quiet", "--app", "eventsapp.config"]
 
 
@@ -113,7 +123,7 @@ def web(host: str, port: int) -> list[str]:
     """The command of the web server. One process: the wake-ups and caches of several would do, but one is enough."""
     return [
         sys.executable, "-m", "granian", "--interface", "wsgi", "--host", host, "--port", str(port),
-        "--workers", "1", "--blocking-threads", "32", "--backpressure", "128", "--backlog", "512",
+        "--workers", "1", "--blocking-threads", "32", "--backpressure", str(MOST_CONNECTIONS), "--backlog", "512",
         "--no-ws", "--log-level", "error", "--respawn-failed-workers",
         "eventsapp.config.wsgi:application",
     ]  # fmt: skip

@@ -91,7 +91,7 @@ class ContactTags(ApiView):
         "list_contact_tags",
         "Tags",
         answers={200: ("Their tags.", shapes.TAG_LIST)},
-        refuses=(404,),
+        refuses=(404, 410),
         parameters=[CONTACT_ID],
     )
     def get(self, request, contact_id):
@@ -104,7 +104,7 @@ class ContactTags(ApiView):
         "Tags",
         asks=shapes.TAG_OF_CONTACT_IN,
         answers={200: ("The tag.", shapes.TAG)},
-        refuses=(404,),
+        refuses=(404, 410),
         parameters=[CONTACT_ID],
     )
     def post(self, request, contact_id):
@@ -124,7 +124,7 @@ class OneTagOfContact(ApiView):
         "untag_contact",
         "Tags",
         answers={200: ("The tag.", shapes.TAG)},
-        refuses=(404,),
+        refuses=(404, 410),
         parameters=[CONTACT_ID, TAG_ID],
     )
     def delete(self, request, contact_id, tag_id):

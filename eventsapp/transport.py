@@ -8,6 +8,7 @@ import logging
 from functools import lru_cache
 
 import msgspec
+from django.conf import settings
 from django.core.exceptions import SuspiciousOperation
 from django.db import InterfaceError, OperationalError
 from django.http import Http404, HttpResponse
@@ -21,7 +22,7 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from eventsapp.auth import HasScope, TokenAuthentication
-from eventsapp.errors import Fault, Refused, invalid
+from eventsapp.errors import Fault, Merged, Refused, invalid
 from eventsapp.limits import Allowance, spend
 
 logger = logging.getLogger(__name__)
@@ -204,6 +205,9 @@ def as_error_list(error, context) -> Response:
     request = context["request"]._request
     headers = {}
     match error:
+        case Merged():
+            faults, status = error.faults, error.status
+            headers["Link"] = f'<{settings.BASE_URL}/contacts/{error.heir}>; rel="canonical"'
         case Refused():
             faults, status = error.faults, error.status
         case exceptions.ValidationError():

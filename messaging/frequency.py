@@ -19,12 +19,20 @@ def lock_recipients(rule: AutoMessage, people: set[int]):
     list(Recipient.objects.filter(message=rule, contact__in=people).order_by("contact_id").select_for_update())
 
 
-def counted(rule: AutoMessage, people: set[int], *, without: int | None = None) -> dict[int, list[datetime]]:
-    """When each of these people got the rule's message, or is to get it, the delivery `without` left out."""
-    found: dict[int, list[datetime]] = {contact: [] for contact in people}
+def counted(
+    rule: AutoMessage, people: set[int], *, without: int | None = None
+) -> dict[tuple[int, bool], list[datetime]]:
+    """When each of these people got the rule's message, or is to get it, the delivery `without` left out.
+
+    By person and whether it is unverified: whoever only claims to be somebody neither learns what the person got, nor
+    uses it up.
+    """
+    found = {(contact, is_unverified): [] for contact in people for is_unverified in (False, True)}
     deliveries = Delivery.objects.counting().filter(message=rule, contact__in=people).exclude(pk=without)
-    for contact, time in deliveries.values_list("contact_id", Coalesce("sent_at", "due_at")):
-        found[contact].append(time)
+    for contact, is_unverified, time in deliveries.values_list(
+        "contact_id", "is_unverified", Coalesce("sent_at", "due_at")
+    ):
+        found[contact, is_unverified].append(time)
     return found
 
 

@@ -1,7 +1,8 @@
 """In-app messages in the pages of the customer: what a browser may read, and what became of it there.
 
-Somebody proven reads all that is theirs. Somebody who is only claimed reads what their own device caused, and in that
-stands nothing of the person (see `messaging.channels.in_app`): so no page reads what is another's.
+Somebody proven reads all that is theirs, but not what others caused who only claimed to be them. Somebody who is only
+claimed reads what their own device caused, and in that stands nothing of the person (see `messaging.channels.in_app`):
+so no page reads what is another's, nor writes into it.
 """
 
 import hashlib
@@ -14,13 +15,13 @@ from html.parser import HTMLParser
 from uuid import UUID
 
 import msgspec
-from django.db.models import QuerySet
+from django.db.models import Q, QuerySet
 from django.db.models.functions import Coalesce
 from django.http import HttpResponse
 from django.utils import timezone
 
-from eventsapp.browser import Kind, Session, on_boot
-from eventsapp.browser_api import answered, browser_path, said_by, session_in
+from eventsapp.browser import Kind, Session, on_boot, session_in
+from eventsapp.browser_api import answered, browser_path, said_by
 from eventsapp.errors import Refused, invalid
 from eventsapp.models import Workspace
 from messaging.models import AutoMessage, Delivery, Mailbox, Messenger
@@ -29,21 +30,22 @@ MOST = 10  # messages that are shown
 KEPT = timedelta(days=30)
 LOOK = 0.5  # seconds between two looks for what has changed, of each process
 OVERLAP = timedelta(seconds=5)  # for what is stored later than its time says
-FRESH = 30  # seconds, and up to half as many more, after which a mailbox is looked up whatever was heard
+FRESH = 300  # seconds, and up to half as many more, after which a mailbox is looked up whatever was heard
 MOST_MAILBOXES = 20_000  # remembered at a time
 VOID = {"br", "hr", "img"}
-PLAIN = re.compile(r"session_token=([\w.:=-]+)", re.ASCII)
+PLAIN = re.compile(r"mailbox_token=([\w.:=-]+)", re.ASCII)
 
 
 def messages_for(session: Session) -> QuerySet[Delivery]:
     """The in-app messages that a browser may read."""
     found = Delivery.objects.filter(contact=session.contact, state=Delivery.State.SENT)
     found = found.filter(version__rule__channel=AutoMessage.Channel.IN_APP)
+    of_device = Q(is_unverified=True, event_id__range=session.events_of_device)
     match session.kind:
         case Kind.VERIFIED:
-            return found
+            return found.filter(Q(is_unverified=False) | of_device)
         case Kind.CLAIMED:
-            return found.filter(is_unverified=True, event_id__range=session.events_of_device)
+            return found.filter(of_device)
     return found.none()
 
 
@@ -117,7 +119,7 @@ class Mailboxes:
     def get(self, session: Session) -> tuple[str, bytes]:
         """Return the ETag and the JSON of a browser's mailbox."""
         self._look()
-        key = (session.kind, session.device if session.kind == Kind.CLAIMED else "")
+        key = (session.kind, session.device)
         until, etag, body = self._kept.get(session.contact, {}).get(key, (0.0, "", b""))
         if time.monotonic() < until:
             return etag, body
@@ -153,8 +155,8 @@ def messages(request, workspace):
     """The mailbox of a session, for a browser that asks every other second."""
     # As the library asks, nothing is to be decoded; Django's GET and headers would cost a quarter of the answer.
     plain = PLAIN.fullmatch(request.META.get("QUERY_STRING", ""))
-    session = session_in(workspace, plain[1] if plain else request.GET.get("session_token"))
-    if session.kind == Kind.VISITOR or session.kind == Kind.CLAIMED and workspace.enforces_identity:
+    session = session_in(workspace, plain[1] if plain else request.GET.get("mailbox_token"), "mailbox")
+    if session.kind == Kind.VISITOR:
         etag, body = '"none"', EMPTY
     else:
         etag, body = mailboxes.get(session)

@@ -183,9 +183,9 @@ def _deliveries(rule: AutoMessage, triggering: list[HandOver]) -> list[Delivery]
             },
             version=version,
             due_at=due,
-            is_unverified=hand_over.source == Source.BROWSER,
+            is_unverified=_is_unverified(rule, hand_over),
         )
-        own = times.get(hand_over.contact_id, [])
+        own = times.get((hand_over.contact_id, delivery.is_unverified), [])
         if reason := _reason_to_skip(rule, hand_over, audience, own, due):
             delivery.state, delivery.reason = Delivery.State.SKIPPED, reason
         else:
@@ -193,6 +193,12 @@ def _deliveries(rule: AutoMessage, triggering: list[HandOver]) -> list[Delivery]
             own.append(due)
         deliveries.append(delivery)
     return deliveries
+
+
+def _is_unverified(rule: AutoMessage, hand_over: HandOver) -> bool:
+    """Whether whoever reads the message in a browser may not be the person. Emails and webhooks leave no doubt where
+    they go to."""
+    return rule.channel == AutoMessage.Channel.IN_APP and hand_over.source == Source.BROWSER
 
 
 def _due_at(rule: AutoMessage) -> datetime:
@@ -206,8 +212,10 @@ def _reason_to_skip(rule: AutoMessage, hand_over: HandOver, audience, times: lis
     day = hand_over.received_at.astimezone(rule.workspace.zone).date()
     if (rule.starts_on and day < rule.starts_on) or (rule.stops_on and day > rule.stops_on):
         return Delivery.Reason.OUTSIDE_DATES
-    # What tells nothing of the person, not even whether they are in an audience, may be shown to whoever claims to be.
-    tells_nothing = rule.channel == AutoMessage.Channel.IN_APP and not rule.audience_id and rule.conditions is None
+    # What tells nothing of the person may be shown to whoever claims to be them: not whether they are in an audience,
+    # nor what they did before or meanwhile.
+    asks = rule.audience_id, rule.conditions, rule.nth, rule.unless
+    tells_nothing = rule.channel == AutoMessage.Channel.IN_APP and not any(asks)
     if hand_over.source == Source.BROWSER and not tells_nothing and not rule.allows_browser:
         return Delivery.Reason.UNVERIFIED
     if hand_over.contact_id not in audience:

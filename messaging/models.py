@@ -331,7 +331,7 @@ class Delivery(models.Model):
     queued_at = models.DateTimeField(default=timezone.now, help_text="Since when it has been tried.")
     claim = models.UUIDField(null=True, editable=False, help_text="Whose it is while it is being sent.")
     is_unverified = models.BooleanField(
-        default=False, help_text="Whether the event came from a browser that proved nothing."
+        default=False, help_text="Whether it is shown in a browser that proved nothing: whose event caused it."
     )
     is_let_through = models.BooleanField(
         default=False, editable=False, help_text="What one person may get in all had room for it."

@@ -152,12 +152,14 @@ def _reason_not_to(delivery: Delivery, policy: Policy) -> End | None:
 def _has_had_enough(delivery: Delivery, policy: Policy) -> bool:
     """Whether the person got as many messages lately as the workspace sends anybody. Decided under a lock on them, by
     which of two that are about to be sent the later one sees the earlier."""
-    if delivery.message.is_transactional or policy.most is None:
+    if delivery.message.is_transactional or delivery.is_unverified or policy.most is None:
         return False
     since = timezone.now() - timedelta(days=policy.most_days)
     with transaction.atomic():
         Contact.objects.select_for_update(no_key=True).get(pk=delivery.contact_id)
-        others = Delivery.objects.filter(contact=delivery.contact_id, message__is_transactional=False)
+        others = Delivery.objects.filter(
+            contact=delivery.contact_id, message__is_transactional=False, is_unverified=False
+        )
         # One that is being sent counts once it has passed this point.
         passed = Q(state=State.SENT, sent_at__gte=since) | Q(state=State.SENDING, is_let_through=True)
         if others.filter(passed).exclude(pk=delivery.pk).count() >= policy.most:
@@ -230,7 +232,7 @@ def release(delivery: Delivery) -> bool:
     rule = delivery.message
     with transaction.atomic():
         lock_recipients(rule, {delivery.contact_id})
-        others = counted(rule, {delivery.contact_id}, without=delivery.pk)[delivery.contact_id]
+        others = counted(rule, {delivery.contact_id}, without=delivery.pk)[delivery.contact_id, delivery.is_unverified]
         if not allows(rule, others, timezone.now()):
             return False
         released = Delivery.objects.releasable().filter(pk=delivery.pk).update(**_queued_anew())

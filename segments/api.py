@@ -149,7 +149,7 @@ class Explanation(ApiView):
         "explain_segment",
         "Segments",
         answers={200: ("Each condition with its verdict and its numbers.", shapes.EXPLANATION)},
-        refuses=(404, 422),
+        refuses=(404, 410, 422),
         parameters=[SEGMENT_ID, query("contact_id", "The contact's id.", CONTACT_ID, required=True)],
     )
     def get(self, request, segment_id):

@@ -129,15 +129,20 @@ class Reader:
         today = now.astimezone(self.zone).date()
         if (rule.starts_on and today < rule.starts_on) or (rule.stops_on and today > rule.stops_on):
             return "outside_dates"
-        tells_of_them = rule.channel == "email" or rule.conditions is not None
+        tells_of_them = rule.channel == "email" or rule.conditions or rule.nth or rule.unless
         if event.source == "browser" and tells_of_them and not rule.allows_browser:
             return "unverified"
         if not self.in_audience(rule, event.person):
             return "not_in_audience"
+        # In a page, whoever only claims to be somebody has an account of their own.
+        in_page = rule.channel == "in_app"
         earlier = [
             message.sent or message.due
             for message in self.messages
-            if message.rule is rule and message.event.person == event.person and message.counts
+            if message.rule is rule
+            and message.event.person == event.person
+            and message.counts
+            and (not in_page or (message.event.source == "browser") == (event.source == "browser"))
         ]
         if rule.frequency == "once" and earlier:
             return "frequency"

@@ -3,10 +3,13 @@
 import json
 import time
 import uuid
-from base64 import b64encode
+from base64 import b64encode, urlsafe_b64decode
+from datetime import timedelta
 
 import jwt
 import pytest
+import time_machine
+from django.utils import timezone
 
 from eventsapp.browser import workspaces
 from eventsapp.identity import user_hash
@@ -16,7 +19,7 @@ from eventsapp.models import ApiRequest, Contact, Event, EventSummary, Source
 from eventsapp.request_log import log
 from messaging import rules
 from messaging.in_app import mailboxes, nodes
-from messaging.models import AutoMessage, Delivery
+from messaging.models import AutoMessage, Delivery, Policy
 from tests.conftest import Api
 
 pytestmark = pytest.mark.django_db
@@ -49,6 +52,7 @@ class Browser:
         assert self.answer.status_code == status, self.answer.content
         if status == 200:
             self.token = self.answer.json()["session_token"]
+            self.mailbox = self.answer.json()["mailbox_token"]
         return self.answer.json()
 
     def track(self, name, metadata=None, status=200, **event):
@@ -64,7 +68,7 @@ class Browser:
 
     def messages(self, **headers):
         mailboxes._looked_at = 0
-        return self.client.get(f"/widget/{self.app}/messages", {"session_token": self.token}, headers=headers)
+        return self.client.get(f"/widget/{self.app}/messages", {"mailbox_token": self.mailbox}, headers=headers)
 
     def report(self, message, what, status=200):
         answer = self.post("seen", {"session_token": self.token, "message": message["id"], "what": what})
@@ -133,13 +137,14 @@ def test_what_a_visitor_did_is_what_the_user_did(shop, browser):
     assert not mine.boot(user_id="25")["merged"]
 
 
-def test_a_visitor_who_became_a_lead_is_the_user_too(shop, browser):
+def test_a_visitor_who_became_a_lead_is_the_user_too_once_that_is_proven(shop, browser, secret):
     mine = browser()
     mine.boot()
     mine.track("viewed-pricing")
     Contact.objects.update(role="lead", email="ada@example.org", email_folded="ada@example.org")
     mine.track("asked")
-    assert mine.boot(user_id="25")["merged"]
+    assert not mine.boot(user_id="25")["merged"]
+    assert mine.boot(user_id="25", user_hash=user_hash(secret, "25"))["merged"]
     ada = of(shop, external_id="25")
     assert (ada.email, EventSummary.objects.filter(contact=ada).count()) == ("ada@example.org", 2)
 
@@ -207,7 +212,7 @@ def test_where_a_proof_is_wanted_a_claim_is_refused(shop, browser, secret):
     workspaces.forget()
     # A session from before is none any more.
     claimed.track("placed-order", status=401)
-    assert claimed.messages().json() == {"messages": []}
+    assert claimed.messages().status_code == 401
     told = browser().boot(status=401, user_id="26")
     assert "user_hash" in told["errors"][0]["message"]
     assert not Contact.objects.filter(external_id="26").exists()
@@ -222,12 +227,39 @@ def test_nobody_new_is_made_where_unknown_people_are_refused(shop, browser):
     assert not Contact.objects.exists()
 
 
+def test_a_verified_session_ends_with_its_secret_and_in_a_day(shop, browser, secret):
+    proof = {"user_id": "25", "user_hash": user_hash(secret, "25")}
+    mine = browser()
+    mine.boot(**proof)
+    with time_machine.travel(timezone.now() + timedelta(hours=25)):
+        mine.track("placed-order", status=401)
+        assert mine.messages().status_code == 401
+    mine.track("placed-order")
+    shop.identity_secrets.all().delete()
+    workspaces.forget()
+    mine.track("placed-order", status=401)
+    assert mine.messages().status_code == 401
+    newer = shop.identity_secrets.create().secret
+    workspaces.forget()
+    mine.boot(intercom_user_jwt=signed(newer, user_id="25", exp=int(time.time()) + 100))
+    with time_machine.travel(timezone.now() + timedelta(seconds=200)):
+        mine.track("placed-order", status=401)
+
+
+def test_the_token_in_addresses_only_reads(shop, browser):
+    mine = browser()
+    mine.boot(user_id="25")
+    mine.token = mine.mailbox
+    mine.track("placed-order", status=401)
+    assert mine.messages().status_code == 200
+
+
 def test_a_session_is_of_its_workspace_and_signed(shop, other_shop, browser):
     mine, other = browser(), browser(other_shop)
     mine.boot(user_id="25")
     other.token = mine.token
     other.track("placed-order", status=401)
-    for forged in ("", "x", mine.token[:-1] + "A", None, 7, [], {}):
+    for forged in ("", "x", mine.token[:-5] + mine.token[-5:][::-1] + "x", None, 7, [], {}):
         mine.token = forged
         mine.track("placed-order", status=401)
     assert not Event.objects.exists()
@@ -250,7 +282,6 @@ def test_a_claim_changes_no_more_than_what_is_not_protected(shop, browser, perso
     shop.protected_attributes = "plan"
     shop.save()
     person("25", email="ada@example.org", name="Ada", plan="free", city="Rome")
-    Contact.objects.update(created_at=1)
     told = browser().boot(
         user_id="25", email="evil@example.org", name="Eve", phone="1", plan="pro", city="Oslo",
         unsubscribed_from_emails=True, created_at=5,
@@ -262,6 +293,47 @@ def test_a_claim_changes_no_more_than_what_is_not_protected(shop, browser, perso
     names = {sentence.partition(":")[0] for sentence in told["ignored"]}
     assert names == {"email", "name", "phone", "plan", "unsubscribed_from_emails", "created_at"}
     assert ada.last_seen_at
+
+
+def test_a_claim_learns_nothing_by_guessing(shop, browser, person, secret):
+    shop.protected_attributes = "plan"
+    shop.save()
+    person("25", email="ada@example.org", name="Ada", plan="free")
+    guesses = [
+        browser().boot(user_id="25", email=f"{name.lower()}@example.org", name=name, plan=plan)["ignored"]
+        for name, plan in (("Ada", "free"), ("Eve", "pro"))
+    ]
+    assert guesses[0] == guesses[1]
+    tokens = [browser().boot(**who)["session_token"] for who in ({"user_id": "25"}, {"email": "ada@example.org"})]
+    said = [json.loads(urlsafe_b64decode(token.partition(":")[0] + "==")) for token in tokens]
+    # The id of the contact stands in no token as it is, nor twice in the same way.
+    pk = of(shop, external_id="25").pk
+    assert said[0][3] != said[1][3]
+    assert pk not in (said[0][3], said[1][3])
+
+
+def test_who_is_made_for_a_claim_gets_nothing_that_is_protected_or_anothers(shop, browser, person):
+    shop.protected_attributes = "plan\nname"
+    shop.save()
+    person("25", email="ada@example.org")
+    many = {f"key{number}": 1 for number in range(280)}
+    assert browser().boot(user_id="26", email="ada@example.org", name="Eve", plan="pro", **many)["ignored"] == []
+    made = of(shop, external_id="26")
+    assert (made.email, made.name, "plan" in made.custom_attributes) == (None, None, False)
+    assert len(made.custom_attributes) == 250
+    assert of(shop, email="ada@example.org").external_id == "25"
+    browser().boot(status=400, user_id="27", **many, **{f"more{number}": 1 for number in range(40)})
+
+
+def test_nobody_is_claimed_by_a_visitors_id_nor_inherits_without_a_proof(shop, browser, secret):
+    mine = browser()
+    visitor_id = mine.boot()["visitor_id"]
+    mine.track("viewed-pricing")
+    for proof in ({}, {"user_hash": user_hash(secret, visitor_id)}):
+        browser().boot(status=400, user_id=visitor_id, name="EVIL", **proof)
+    Contact.objects.update(name="EVIL", signed_up_at=5)
+    assert mine.boot(user_id="25")["merged"]
+    assert (of(shop, external_id="25").name, of(shop, external_id="25").signed_up_at) == (None, None)
 
 
 def test_only_a_signed_email_takes_over_who_is_known_by_it_alone(shop, browser, secret, person):
@@ -290,6 +362,8 @@ def test_what_cannot_be_kept_is_told_and_the_rest_is(shop, browser):
     told = browser().boot(user_id=25, created_at="yesterday", **{"a.b": 1}, deep={"x": 1}, ok=True, company={"id": 1})
     assert sorted(sentence.partition(":")[0] for sentence in told["ignored"]) == ["a.b", "deep", "signed_up_at"]
     assert of(shop, external_id="25").custom_attributes == {"ok": True}
+    assert browser().boot(user_id="26", email="", name="")["ignored"] == []
+    assert browser().boot(user_id="27", email="no address")["ignored"][0].startswith("email: ")
     for settings in ({"email": "no address"}, {"user_id": True}, {"user_id": " "}, {"user_id": "x" * 256}):
         browser().boot(status=400, **settings)
     mine = browser()
@@ -407,8 +481,9 @@ def test_a_proven_user_reads_what_is_theirs_until_they_are_done_with_it(shop, br
 
 def test_a_claim_reads_what_its_own_device_caused_and_nothing_of_the_person(shop, browser, secret, rule, worker, api):
     rule()
-    ada, evil = browser(), browser()
-    ada.boot(user_id="25", name="Ada", email="ada@example.org", user_hash=user_hash(secret, "25"))
+    ada, evil, other = browser(), browser(), browser()
+    proof = {"user_hash": user_hash(secret, "25")}
+    ada.boot(user_id="25", name="Ada", email="ada@example.org", **proof)
     ada.track("placed-order", {"item": "pen"})
     api.post("/events", {"event_name": "placed-order", "created_at": int(time.time()), "user_id": "25"})
     worker()
@@ -419,19 +494,43 @@ def test_a_claim_reads_what_its_own_device_caused_and_nothing_of_the_person(shop
     worker()
     [message] = evil.messages().json()["messages"]
     assert said_in(message["body"]) == "Hi you , lamp"
-    # The same device, once it has proven who it is not.
-    for theirs in ada.messages().json()["messages"]:
-        if theirs["id"] != message["id"]:
-            evil.report(theirs, "dismissed")
-    assert len(ada.messages().json()["messages"]) == 3
-    # Another claim of the same, on another device.
-    other = browser()
+    # It is done with none but its own, and writes into nobody's page.
+    theirs = ada.messages().json()["messages"]
+    assert message["id"] not in {one["id"] for one in theirs}
+    for one in theirs:
+        evil.report(one, "dismissed")
+    assert len(ada.messages().json()["messages"]) == 2
+    # Another claim of the same, on another device; and the same device, once it is proven.
     other.boot(user_id="25")
     assert other.messages().json() == {"messages": []}
+    evil.boot(user_id="25", **proof)
+    assert len(evil.messages().json()["messages"]) == 3
 
 
-def test_a_claim_does_not_learn_who_is_in_an_audience(shop, browser, rule, worker):
-    rule(conditions={"conditions": [{"kind": "attribute", "field": "name", "op": "unknown"}]})
+def test_a_claim_neither_uses_up_a_message_nor_learns_that_it_was_sent(shop, browser, secret, rule, worker, api):
+    rule(frequency="once")
+    policy = Policy.of(shop)
+    policy.most = 1
+    policy.save()
+    ada, evil = browser(), browser()
+    for mine, proof in ((evil, {}), (ada, {"user_hash": user_hash(secret, "25")})) * 2:
+        mine.boot(user_id="25", **proof)
+        mine.track("placed-order", {"item": "pen"})
+        worker()
+    assert [len(one.messages().json()["messages"]) for one in (ada, evil)] == [1, 1]
+
+
+@pytest.mark.parametrize(
+    "asks",
+    [
+        {"conditions": {"conditions": [{"kind": "attribute", "field": "name", "op": "unknown"}]}},
+        {"nth": 1},
+        {"unless": {"event": "left"}, "delay_seconds": 0},
+    ],
+    ids=["audience", "nth", "unless"],
+)
+def test_a_claim_does_not_learn_what_a_rule_asks(shop, browser, rule, worker, asks):
+    rule(**asks)
     mine = browser()
     mine.boot(user_id="25")
     mine.track("placed-order")
@@ -468,7 +567,7 @@ def test_a_poll_asks_the_database_only_for_what_changed(shop, browser, secret, r
     with django_assert_num_queries(0):
         # Within half a second of the last look.
         again = mine.client.get(
-            f"/widget/{mine.app}/messages", {"session_token": mine.token}, headers={"If-None-Match": first["ETag"]}
+            f"/widget/{mine.app}/messages", {"mailbox_token": mine.mailbox}, headers={"If-None-Match": first["ETag"]}
         )
     assert again.status_code == 304
     with django_assert_num_queries(1):

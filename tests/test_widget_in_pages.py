@@ -342,3 +342,74 @@ def test_in_the_demo_shop_a_click_is_an_event_a_segment_and_a_message(shop, visi
     page.get_by_role("link", name="You, in the demo shop").first.click()
     assert shopper.startswith("shopper-")
     page.get_by_text("A word about your cart").first.wait_for()
+
+
+@pytest.mark.parametrize(
+    ("first", "next_", "owner"),
+    [
+        ("", "Intercom('shutdown');", None),
+        ("user_id: 'anna'", "Intercom('shutdown');", "anna"),
+        ("user_id: 'berta'", "", "berta"),
+        ("user_id: 'carla', name: 'C'", "", "carla"),
+    ],
+    ids=["visitor", "user, logged out", "user, not logged out", "with a name"],
+)
+@pytest.mark.parametrize("then", ["user_id: 'another'", ""], ids=["another", "nobody"])
+def test_what_somebody_did_offline_is_theirs_whoever_comes_next(shop, site, visit, first, next_, owner, then):
+    name = f"own-{owner or 'nobody'}-{len(then)}-{len(next_)}"
+    page = visit(site.page(None))
+    visit.aloud += ["ERR_FAILED", "ERR_INTERNET_DISCONNECTED", "may not change it"]
+    page.wait_for_function("() => window.Intercom && window.Intercom.isEventsapp")
+    page.route("**/widget/*/boot", lambda route: route.abort())
+    page.evaluate(
+        f"Intercom('boot', {{app_id: {shop.app_id!r}, {first}}}); Intercom('trackEvent', {name!r});"
+        f"{next_} Intercom('boot', {{app_id: {shop.app_id!r}, {then}}}); 0"
+    )
+    page.wait_for_timeout(300)
+    page.unroute("**/widget/*/boot")
+    wait_for(lambda: number_of(shop, name) == 1, 15, "the event")
+    page.wait_for_timeout(500)
+    [[who, role, *_]] = events_of(shop, name)
+    assert (who, role) == (owner, "user") if owner else role == "visitor"
+
+
+def test_two_jwts_are_two_people(shop, site, visit, secret):
+    import jwt
+
+    anna, berta = (jwt.encode({"user_id": who}, secret, algorithm="HS256") for who in ("jwt-anna", "jwt-berta"))
+    page = visit(site.page(None))
+    page.wait_for_function("() => window.Intercom && window.Intercom.isEventsapp")
+    page.evaluate(
+        f"for (const [name, jwt] of [['jwt-a', {anna!r}], ['jwt-b', {berta!r}]]) {{"
+        f"Intercom('boot', {{app_id: {shop.app_id!r}, intercom_user_jwt: jwt}}); Intercom('trackEvent', name); }}"
+    )
+    for name, who in (("jwt-a", "jwt-anna"), ("jwt-b", "jwt-berta")):
+        wait_for(lambda name=name: events_of(shop, name), 5, "the event")
+        assert events_of(shop, name) == [[who, "user", "browser-verified", {}]]
+
+
+def test_odd_calls_hold_up_nothing(shop, site, visit):
+    script = (
+        "Intercom('show'); Intercom('hide'); Intercom(); Intercom('shutdown'); Intercom('onShow', 7);"
+        "Intercom('update', {big: 10n, ok: 1}); Intercom('trackEvent'); Intercom('trackEvent', '');"
+        "const round = {}; round.round = round; Intercom('trackEvent', 'round', round);"
+        "Intercom('trackEvent', 'wide', {t: '漢'.repeat(25000)}); Intercom('trackEvent', 'after-all');"
+    )
+    page = visit(site.page(settings_of(shop, "odd"), script))
+    visit.aloud += ["big cannot be sent", "needs the name", "round cannot be sent", "wide was refused", "custom attrib"]
+    wait_for(lambda: events_of(shop, "after-all"), 10, "the event after all these")
+    assert page.evaluate("Intercom.booted")
+
+
+def test_a_page_whose_browser_keeps_nothing_works_while_it_is_open(shop, site, visit):
+    page = visit(site.page(settings_of(shop, "forgetful")))
+    page.context.add_init_script(
+        "Object.defineProperty(document, 'cookie', {get() { throw new Error('none'); }, set() { throw new Error('none'); }});"
+        "Object.defineProperty(window, 'localStorage', {get() { throw new Error('none'); }});"
+    )
+    page.reload()
+    page.wait_for_function("() => window.Intercom.booted")
+    page.evaluate(
+        "Intercom('trackEvent', 'kept-nothing'); Intercom('update', {ok: true}); Intercom('trackEvent', 'kept-nothing')"
+    )
+    wait_for(lambda: number_of(shop, "kept-nothing") == 2, 5, "both")

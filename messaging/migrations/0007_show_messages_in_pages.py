@@ -45,6 +45,6 @@ class Migration(migrations.Migration):
         migrations.AddField(
             model_name='delivery',
             name='is_unverified',
-            field=models.BooleanField(default=False, help_text='Whether the event came from a browser that proved nothing.'),
+            field=models.BooleanField(default=False, help_text='Whether it is shown in a browser that proved nothing: whose event caused it.'),
         ),
     ]

@@ -42,7 +42,10 @@
     },
   };
 
-  const cookie = (name) => (document.cookie.match(`(?:^|; )${name}=([^;]*)`) || [])[1];
+  // A sandboxed page has none.
+  function cookie(name) {
+    try { return (document.cookie.match(`(?:^|; )${name}=([^;]*)`) || [])[1]; } catch (_) { return undefined; }
+  }
 
   // On the widest domain that takes it, so that www. and app. are one browser.
   function setCookie(name, value) {
@@ -50,28 +53,29 @@
     const life = value === null ? "max-age=0" : "max-age=31536000";
     for (let place = parts.length - 2; place >= -1; place -= 1) {
       const domain = place < 0 || /^[\d.]+$/.test(location.hostname) ? "" : `; domain=.${parts.slice(place).join(".")}`;
-      document.cookie = `${name}=${value || ""}; path=/; samesite=lax; ${life}${domain}${location.protocol === "https:" ? "; secure" : ""}`;
-      if (value !== null && cookie(name) === value) return;
+      try {
+        document.cookie = `${name}=${value || ""}; path=/; samesite=lax; ${life}${domain}${location.protocol === "https:" ? "; secure" : ""}`;
+      } catch (_) { return false; }
+      if (value !== null && cookie(name) === value) return true;
     }
+    return false;
   }
 
   const SECRETS = { device_secret: `intercom-device-id-${app}`, visit_secret: `intercom-id-${app}` };
   const VISITOR = `intercom-visitor-${app}`, QUEUE = `intercom-queue-${app}-`;
   const own = QUEUE + random();
 
-  function secret(name) {
-    const key = SECRETS[name];
-    return cookie(key) || store.get(key) || renew(name);
-  }
+  // Where there are no cookies, localStorage has them; where there is neither, this page's memory.
+  let remembered = {};
 
   function renew(name) {
-    const value = random();
-    setCookie(SECRETS[name], value);
-    store.set(SECRETS[name], value);
+    const value = (remembered[name] = random());
+    if (!setCookie(SECRETS[name], value)) store.set(SECRETS[name], value);
     return value;
   }
 
   function forget() {
+    remembered = {};
     for (const key of Object.values(SECRETS)) {
       setCookie(key, null);
       store.set(key, null);
@@ -79,14 +83,22 @@
     store.set(VISITOR, null);
   }
 
+  const cookieOrStored = (name) => cookie(SECRETS[name]) || store.get(SECRETS[name]) || remembered[name];
+  const secret = (name) => cookieOrStored(name) || renew(name);
+  const ownSecrets = () => ({ device_secret: secret("device_secret"), visit_secret: secret("visit_secret") });
+
   // What waits to be sent -----------------------------------------------------------------------------------------
 
-  // One for each person whose events wait: what the page said of them, the token of their session once they have one,
-  // and the events, each as [its JSON but for its time, that time, its bytes]. `asks` is whether to boot (again).
+  // One for each person whose events wait: what the page said of them, the browser's secrets of that time, the token of
+  // their session once they have one, and the events, each as [its JSON but for its time, that time, its bytes]. `asks`
+  // is whether to boot (again).
   let senders = [];
   let me = null;
-  let skew = 0, lost = 0, wasFull = false, busy = false, failures = 0, timer = 0, saving = 0;
-  const sender = (claim, token = null, events = []) => ({ claim, token, events, asks: !token, kind: null });
+  // A clock that is wrong by minutes is corrected; by less, each answer would tell another time of one event.
+  const CLOCK = `intercom-clock-${app}`, WRONG = 120;
+  let skew = Number(store.get(CLOCK)) || 0;
+  let lost = 0, wasFull = false, busy = false, failures = 0, timer = 0, saving = 0;
+  const sender = (claim, token = null, events = [], secrets = null) => ({ claim, token, events, secrets, asks: !token, kind: null, mailbox: null });
   const waiting = () => senders.reduce((sum, one) => sum + one.events.length, 0);
   const weight = () => senders.reduce((sum, one) => one.events.reduce((inner, event) => inner + event[2], sum), 0);
   let held = 0, heldBytes = 0;
@@ -94,7 +106,7 @@
   function save(now) {
     clearTimeout(saving);
     saving = 0;
-    const kept = senders.filter((one) => one.events.length).map(({ claim, token, events }) => ({ claim: token ? null : claim, token, events }));
+    const kept = senders.filter((one) => one.events.length).map(({ claim, token, events, secrets }) => ({ claim: claim && whoIn(claim), token, events, secrets }));
     store.set(own, kept.length ? JSON.stringify({ at: now === "left" ? 0 : Date.now(), senders: kept }) : null);
   }
   const saveSoon = () => { saving = saving || setTimeout(save, SAVE_AFTER); };
@@ -105,7 +117,7 @@
       try {
         const { at, senders: theirs } = JSON.parse(store.get(key));
         if (Date.now() - at < ADOPT_AFTER) continue;
-        for (const { claim, token, events } of theirs) senders.unshift(sender(claim, token, events));
+        for (const { claim, token, events, secrets } of theirs) senders.unshift(sender(claim, token, events, secrets));
         store.set(key, null);
       } catch (_) {
         store.set(key, null);
@@ -135,7 +147,7 @@
     if (!me) senders.push((me = sender(null)));
     held += 1;
     heldBytes += size;
-    me.events.push([json, seconds() + (me.token ? skew : 0), size]);
+    me.events.push([json, seconds() + skew, size]);
     saveSoon();
     flushIn(SOON);
   }
@@ -192,7 +204,7 @@
   async function post(path, body) {
     let response;
     try {
-      response = await fetch(base + path, { method: "POST", body, keepalive: body.length < BATCH_BYTES * 1.2, credentials: "omit" });
+      response = await fetch(base + path, { method: "POST", body, keepalive: bytes(body) < 6e4, credentials: "omit" });
     } catch (_) {
       throw new Later();
     }
@@ -205,12 +217,13 @@
   async function send(from) {
     const batch = take(from), told = lost;
     const { answer, refusal, status } = await post("/events", bodyOf(from, batch));
-    if (status === 401 && from === me && me.claim && !from.wasRefused) {
+    if (status === 401 && from.claim && !from.wasRefused) {
       from.wasRefused = true;
       from.asks = true;
       return introduce(from);
     }
     if (answer) {
+      from.wasRefused = false;
       from.token = answer.session_token;
       lost -= told;
       for (const place of Object.keys(answer.refused)) log("error", `${JSON.parse(`${batch[place][0]}}`).event_name} was refused: ${answer.refused[place][0].message}`);
@@ -224,8 +237,8 @@
   // Say who is there. Whoever is refused has no session, and what they did is dropped aloud.
   async function introduce(one) {
     const { claim } = one;
-    const body = JSON.stringify({ settings: claim, device_secret: secret("device_secret"), visit_secret: secret("visit_secret") });
-    const { answer, refusal } = await post("/boot", body);
+    one.secrets = one.secrets || ownSecrets();
+    const { answer, refusal } = await post("/boot", JSON.stringify(Object.assign({ settings: claim }, one.secrets)));
     if (one.claim === claim) one.asks = false;
     one.isRefused = Boolean(refusal);
     if (refusal) {
@@ -234,14 +247,19 @@
       one.token = null;
       return done(one, one.events);
     }
-    if (!one.token) {
-      skew = answer.now - seconds();
-      for (const event of one.events) event[1] += skew;
+    const wrong = Math.abs(answer.now - seconds()) < WRONG ? 0 : answer.now - seconds();
+    if (wrong !== skew) {
+      // What this page has not sent yet; what it took up from others has its time.
+      if (one === me && !one.token) for (const event of one.events) event[1] += wrong - skew;
+      skew = wrong;
+      store.set(CLOCK, wrong ? String(wrong) : null);
     }
     one.token = answer.session_token;
+    one.mailbox = answer.mailbox_token;
     one.kind = answer.kind;
     saveSoon();
-    if (answer.merged) renew("visit_secret");
+    // The next who is nobody is another visitor.
+    if (answer.merged && cookieOrStored("visit_secret") === one.secrets.visit_secret) renew("visit_secret");
     if (answer.kind === "visitor") store.set(VISITOR, answer.visitor_id);
     for (const sentence of answer.ignored) log("warn", sentence);
     if (one === me) {
@@ -274,7 +292,7 @@
   // Ask at these times (in milliseconds from now), then as often as somebody is there to read.
   function look([first, ...others] = []) {
     clearTimeout(polling);
-    if (!me || !me.token || me.kind === "visitor" || document.hidden) return;
+    if (!me || !me.mailbox || me.kind === "visitor" || document.hidden) return;
     const pause = first !== undefined ? first : Date.now() - lastMove > IDLE_AFTER ? POLL_IDLE : POLL;
     const began = Date.now();
     polling = setTimeout(async () => {
@@ -285,16 +303,22 @@
   }
 
   async function poll(whose) {
-    const { token } = whose;
+    const { token, mailbox } = whose;
     try {
       for (const report of [...reports]) {
         await post("/seen", JSON.stringify(Object.assign({ session_token: token }, report)));
         reports = reports.filter((other) => other !== report);
       }
       // no-cache: the browser itself asks whether what it has is still right.
-      const response = await fetch(`${base}/messages?session_token=${token}`, { cache: "no-cache", credentials: "omit" });
+      const response = await fetch(`${base}/messages?mailbox_token=${mailbox}`, { cache: "no-cache", credentials: "omit" });
       const text = await response.text();
+      if (response.status === 401 && whose === me && !whose.wasRefused) {
+        // Its proof is over: the page's may still hold.
+        whose.wasRefused = whose.asks = true;
+        flushIn(0);
+      }
       if (whose !== me || !response.ok || text === answered) return;
+      whose.wasRefused = false;
       answered = text;
       const gone = reports.filter(({ what }) => what === "dismissed").map(({ message }) => message);
       messages = JSON.parse(text).messages.filter(({ id }) => !gone.includes(id));
@@ -407,6 +431,7 @@
 
   function draw() {
     counted();
+    if (!me) return;
     if (!document.body) return document.addEventListener("DOMContentLoaded", draw, { once: true });
     if (!host) makeHost();
     if (!host.isConnected) document.body.append(host);
@@ -426,10 +451,12 @@
     const next = areHidden ? null : messages[messages.length - 1] || null;
     const now = isOpen ? `all ${messages.map(({ id }) => id)}` : next ? next.id : "";
     if (now !== shown) {
+      const hadFocus = isOpen && host.shadowRoot.activeElement;
       shown = now;
       for (const old of root.querySelectorAll(".card, .banner")) old.remove();
       if (isOpen) root.append(panel());
       else if (next) root.append(alone(next));
+      if (hadFocus && isOpen) root.querySelector("[role=dialog]").focus();
     }
     drawLauncher(hasLauncher);
   }
@@ -495,7 +522,7 @@
     isOpen = true;
     lastFocus = document.activeElement;
     draw();
-    const dialog = root.querySelector("[role=dialog]");
+    const dialog = root && root.querySelector("[role=dialog]");
     if (dialog) dialog.focus();
     hooks.show.forEach((hook) => call(hook));
   }
@@ -520,12 +547,24 @@
   // What pages call -----------------------------------------------------------------------------------------------
 
   let updates = [];
-  const idOf = (claim) => claim && (claim.user_id || claim.email || (claim.intercom_user_jwt ? "jwt" : null));
+  const WHO = ["app_id", "user_id", "email", "user_hash", "intercom_user_jwt"];
+  const whoIn = (claim) => WHO.reduce((who, name) => (name in claim ? Object.assign(who, { [name]: claim[name] }) : who), {});
+
+  function idOf(claim) {
+    if (!claim) return null;
+    try {
+      if (claim.intercom_user_jwt) return String(JSON.parse(atob(claim.intercom_user_jwt.split(".")[1].replace(/-/g, "+").replace(/_/g, "/"))).user_id);
+    } catch (_) { /* the server says what is wrong with it */ }
+    const id = claim.user_id || claim.email;
+    return id ? String(id) : null;
+  }
 
   function claimFrom(said) {
     const claim = {};
     for (const key of Object.keys(isObject(said) ? said : {})) {
-      if (key !== "api_base" && typeof said[key] !== "function" && said[key] !== undefined) claim[key] = said[key];
+      let json;
+      try { json = JSON.stringify(said[key]); } catch (_) { log("warn", `${key} cannot be sent.`); }
+      if (key !== "api_base" && json !== undefined) claim[key] = JSON.parse(json);
     }
     return claim;
   }
@@ -533,13 +572,30 @@
   // Whoever was a visitor stays themselves; somebody else is another, with events of their own.
   function become(claim) {
     const was = me && idOf(me.claim), now = idOf(claim);
-    if (!me || (was && now && String(was) !== String(now))) senders.push((me = sender(null)));
+    if (!me || (was && was !== now)) {
+      if (me) leaveBehind();
+      senders.push((me = sender(null)));
+    }
     me.claim = claim;
     me.asks = true;
     me.isRefused = false;
     // What was tracked before anybody was there is theirs.
     for (const one of senders.filter(({ claim: theirs, token }) => !theirs && !token)) me.events.unshift(...one.events.splice(0));
     flushIn(0);
+  }
+
+  // Nothing of one person is shown to the next.
+  function leaveBehind() {
+    clearTimeout(polling);
+    me = null;
+    messages = [];
+    reports = [];
+    answered = "";
+    isOpen = false;
+    shown = undefined;
+    if (host) host.remove();
+    host = root = launcher = null;
+    counted();
   }
 
   const methods = {
@@ -560,18 +616,12 @@
     },
     shutdown() {
       if (held) save();
+      // Those who wait keep the secrets that they had.
+      for (const one of senders) one.secrets = one.secrets || ownSecrets();
+      leaveBehind();
       forget();
-      clearTimeout(polling);
-      me = null;
-      messages = [];
-      reports = [];
-      answered = "";
-      isOpen = false;
       updates = [];
       intercom.booted = false;
-      if (host) host.remove();
-      shown = undefined;
-      counted();
       flushIn(0);
     },
     trackEvent: track,
@@ -610,7 +660,8 @@
     if (!selector || hookLauncher.selector === selector) return;
     hookLauncher.selector = selector;
     document.addEventListener("click", (event) => {
-      const on = event.target instanceof Element && event.target.closest(selector);
+      let on = null;
+      try { on = event.target instanceof Element && event.target.closest(selector); } catch (_) { /* no selector */ }
       if (!on) return;
       event.preventDefault();
       isOpen ? close() : open();
@@ -620,6 +671,7 @@
   adopt();
   setInterval(() => { if (held) save(); }, ADOPT_AFTER / 3);
   addEventListener("pagehide", leave);
+  addEventListener("pageshow", (event) => { if (event.persisted) save(); });
   addEventListener("online", () => { clearTimeout(timer); timer = 0; flushIn(0); });
   document.addEventListener("visibilitychange", () => (document.hidden ? leave() : look([0])));
   for (const kind of ["pointermove", "keydown", "scroll"]) addEventListener(kind, () => { lastMove = Date.now(); }, { passive: true, capture: true });
@@ -631,6 +683,8 @@
   const early = before && Array.isArray(before.q) ? [...before.q] : [];
   const bootsItself = early.some(([method]) => method === "boot");
   if (!bootsItself && window.intercomSettings && window.intercomSettings.app_id) methods.boot(window.intercomSettings);
-  for (const said of early) intercom(...said);
+  for (const said of early) {
+    try { intercom(...said); } catch (error) { log("error", error); }
+  }
   if (held) flushIn(0);
 })();
