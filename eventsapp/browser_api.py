@@ -7,6 +7,7 @@ for permission first, and a page that is being left can still send one.
 import hashlib
 import logging
 from collections import Counter
+from collections.abc import Callable
 from functools import lru_cache, wraps
 from ipaddress import ip_network
 from types import SimpleNamespace
@@ -35,6 +36,18 @@ FRESH = "public, max-age=300, stale-while-revalidate=86400"  # of the library at
 FOREVER = "public, max-age=31536000, immutable"  # of one version of it
 
 
+OPEN_TO_ALL = {
+    "Access-Control-Allow-Origin": "*",
+    "Cross-Origin-Resource-Policy": "cross-origin",
+    "X-Content-Type-Options": "nosniff",
+}
+
+
+# What answers by its WSGI environment alone, before Django has seen it: each returns (status, headers, body), or None
+# for what is not its own. Upper apps add theirs.
+quick_answers: list[Callable[[dict], tuple[int, dict[str, str], bytes] | None]] = []
+
+
 def browser_path(route: str, view, name: str | None = None):
     """Return the URL pattern of something that browsers ask for, kept off what only pages and the API need."""
     function = csrf_exempt(_open_to_all(view))
@@ -58,10 +71,8 @@ def _open_to_all(view):
                 logger.exception("request %s found no database", request.request_id)
                 fault = Fault("service_unavailable", "The database could not take this just now. Send it again.")
                 response = error_response(fault, request=request, status=503)
-        response["Access-Control-Allow-Origin"] = "*"
-        # What is there for one page must not be read through another's <script> or <img>; the library may.
-        response["Cross-Origin-Resource-Policy"] = "cross-origin"
-        response["X-Content-Type-Options"] = "nosniff"
+        for name, value in OPEN_TO_ALL.items():
+            response[name] = value
         return response
 
     return answer

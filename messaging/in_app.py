@@ -20,8 +20,8 @@ from django.db.models.functions import Coalesce
 from django.http import HttpResponse
 from django.utils import timezone
 
-from eventsapp.browser import Kind, Session, on_boot, session_in
-from eventsapp.browser_api import answered, browser_path, said_by
+from eventsapp.browser import Kind, Session, on_boot, session_in, workspaces
+from eventsapp.browser_api import OPEN_TO_ALL, answered, browser_path, quick_answers, said_by
 from eventsapp.errors import Refused, invalid
 from eventsapp.models import Workspace
 from messaging.models import AutoMessage, Delivery, Mailbox, Messenger
@@ -33,6 +33,7 @@ OVERLAP = timedelta(seconds=5)  # for what is stored later than its time says
 FRESH = 300  # seconds, and up to half as many more, after which a mailbox is looked up whatever was heard
 MOST_MAILBOXES = 20_000  # remembered at a time
 VOID = {"br", "hr", "img"}
+POLL = re.compile(r"/widget/([-\w]+)/messages", re.ASCII)
 PLAIN = re.compile(r"mailbox_token=([\w.:=-]+)", re.ASCII)
 
 
@@ -148,22 +149,37 @@ class Mailboxes:
 
 
 mailboxes = Mailboxes()
-EMPTY = msgspec.json.encode({"messages": []})
+NONE, EMPTY = '"none"', msgspec.json.encode({"messages": []})
 
 
 def messages(request, workspace):
-    """The mailbox of a session, for a browser that asks every other second."""
-    # As the library asks, nothing is to be decoded; Django's GET and headers would cost a quarter of the answer.
-    plain = PLAIN.fullmatch(request.META.get("QUERY_STRING", ""))
-    session = session_in(workspace, plain[1] if plain else request.GET.get("mailbox_token"), "mailbox")
-    if session.kind == Kind.VISITOR:
-        etag, body = '"none"', EMPTY
-    else:
-        etag, body = mailboxes.get(session)
+    """The mailbox of a session, for a browser that asks every other second; most are answered by `quick_answer`."""
+    session = session_in(workspace, request.GET.get("mailbox_token"), "mailbox")
+    status, headers, body = _answer(session, request.headers.get("If-None-Match", ""))
+    return HttpResponse(body, status=status, headers=headers)
+
+
+def quick_answer(environ) -> tuple[int, dict[str, str], bytes] | None:
+    """Answer a browser's poll (status, headers, body) by its WSGI environment alone, or nothing, if it is none that the
+    library sends, or is to be refused: Django's own way then says so. Polls are most of what open pages cost."""
+    place = POLL.fullmatch(environ["PATH_INFO"])
+    asked = place and environ["REQUEST_METHOD"] == "GET" and PLAIN.fullmatch(environ.get("QUERY_STRING", ""))
+    if not asked:
+        return None
+    try:
+        session = session_in(workspaces.get(place[1]), asked[1], "mailbox")
+    except Refused:
+        return None
+    status, headers, body = _answer(session, environ.get("HTTP_IF_NONE_MATCH", ""))
+    return status, headers | OPEN_TO_ALL, body
+
+
+def _answer(session: Session, known: str) -> tuple[int, dict[str, str], bytes]:
+    etag, body = (NONE, EMPTY) if session.kind == Kind.VISITOR else mailboxes.get(session)
     headers = {"ETag": etag, "Cache-Control": "private, no-cache"}
-    if request.META.get("HTTP_IF_NONE_MATCH", "").removeprefix("W/") == etag:
-        return HttpResponse(status=304, headers=headers)
-    return HttpResponse(body, content_type="application/json", headers=headers)
+    if known.removeprefix("W/") == etag:
+        return 304, headers, b""
+    return 200, headers | {"Content-Type": "application/json"}, body
 
 
 # What became of one, and the times that it sets where they are not set yet.
@@ -199,6 +215,7 @@ def look_of(workspace: Workspace) -> dict:
 
 
 on_boot.append(look_of)
+quick_answers.append(quick_answer)
 
 urlpatterns = [
     browser_path("/messages", messages),

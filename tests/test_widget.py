@@ -18,7 +18,7 @@ from eventsapp.merging import merge
 from eventsapp.models import ApiRequest, Contact, Event, EventSummary, Source
 from eventsapp.request_log import log
 from messaging import rules
-from messaging.in_app import mailboxes, nodes
+from messaging.in_app import mailboxes, nodes, quick_answer
 from messaging.models import AutoMessage, Delivery, Policy
 from tests.conftest import Api
 
@@ -588,3 +588,33 @@ def test_the_api_takes_what_a_visitor_is_called(shop, browser, token, client):
         "/events", {"event_name": "viewed-pricing", "created_at": int(time.time()) - 9, "user_id": visitor_id}
     )
     assert EventSummary.objects.get().count == 2
+
+
+def test_a_poll_is_answered_the_same_with_and_without_django(shop, browser, secret, rule, worker):
+    rule()
+    mine, visitor = browser(), browser()
+    mine.boot(user_id="25", user_hash=user_hash(secret, "25"))
+    visitor.boot()
+    mine.track("placed-order", {"item": "pen"})
+    worker()
+    for one in (mine, visitor):
+        slow = one.messages()
+        asked = {
+            "PATH_INFO": f"/widget/{one.app}/messages",
+            "REQUEST_METHOD": "GET",
+            "QUERY_STRING": f"mailbox_token={one.mailbox}",
+        }
+        status, headers, body = quick_answer(asked)
+        assert (status, body) == (200, slow.content)
+        assert headers.items() <= {name: slow[name] for name in headers}.items()
+        assert quick_answer(asked | {"HTTP_IF_NONE_MATCH": slow["ETag"]})[0] == 304
+        # Whatever is to be refused, or is no poll of the library, goes Django's way.
+        for other in (
+            {"QUERY_STRING": f"mailbox_token={one.token}"},
+            {"QUERY_STRING": ""},
+            {"QUERY_STRING": f"mailbox_token={one.mailbox}&x=1"},
+            {"REQUEST_METHOD": "POST"},
+            {"PATH_INFO": "/widget/nowhere/messages"},
+            {"PATH_INFO": f"/widget/{one.app}/boot"},
+        ):
+            assert quick_answer(asked | other) is None

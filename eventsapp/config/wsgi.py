@@ -2,6 +2,7 @@
 
 import gc
 import os
+from http import HTTPStatus
 
 import django
 from django.core.handlers.wsgi import WSGIHandler, WSGIRequest
@@ -12,19 +13,25 @@ os.environ["WEB"] = "true"
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "eventsapp.config.settings")
 django.setup(set_prefix=False)
 
+from eventsapp.browser_api import quick_answers  # noqa: E402
 from eventsapp.middleware import is_page  # noqa: E402
 
 
 class Handler(WSGIHandler):
     """Django's own, and for the API its short form: no signals, no cookies, an answer that is whole.
 
-    What this saves is a fifth of what storing an event costs here.
+    What this saves is a fifth of what storing an event costs here. A browser's poll does without Django.
     """
 
     def __call__(self, environ, start_response):
         if is_page(environ["PATH_INFO"]):
             return super().__call__(environ, start_response)
         try:
+            for answer in quick_answers:
+                if quick := answer(environ):
+                    status, headers, body = quick
+                    start_response(f"{status} {HTTPStatus(status).phrase}", list(headers.items()))
+                    return [body]
             response = self._middleware_chain(WSGIRequest(environ))
         finally:
             own = connections[DEFAULT_DB_ALIAS]
