@@ -170,11 +170,13 @@ on_boot: list[Callable[[Workspace], dict]] = []
 @dataclass(frozen=True)
 class Boot:
     """What a browser is told when it says who is there: its session, whether its visitor is somebody from now on, and
-    sentences about what of its settings was not taken."""
+    sentences about what of its settings was not taken (`ignored`). `notes` are those for staff: whoever proves nothing
+    is not told what would have been another value."""
 
     session: Session
     was_merged: bool = False
     ignored: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
 
 
 def boot(workspace: Workspace, said: dict) -> Boot:
@@ -200,11 +202,13 @@ def boot(workspace: Workspace, said: dict) -> Boot:
     contact, was_made = _somebody(workspace, claim, fields)
     ignored = [] if was_made else _change(contact, claim, fields)
     was_merged = _merge_visitor(workspace, visitor, contact, claim)
-    told = tuple([*faults, *ignored][:MOST_TOLD])
+    notes = tuple([*faults, *ignored][:MOST_TOLD])
     if not claim.is_proven:
-        return Boot(Session(workspace.pk, Kind.CLAIMED, contact.pk, visitor, device), was_merged, told)
+        session = Session(workspace.pk, Kind.CLAIMED, contact.pk, visitor, device)
+        return Boot(session, was_merged, tuple(faults[:MOST_TOLD]), notes)
     until = min(int(time.time()) + LIFETIME, claim.until or 2**40)
-    return Boot(Session(workspace.pk, Kind.VERIFIED, contact.pk, visitor, device, claim.proof, until), was_merged, told)
+    session = Session(workspace.pk, Kind.VERIFIED, contact.pk, visitor, device, claim.proof, until)
+    return Boot(session, was_merged, notes, notes)
 
 
 def _secret(workspace: Workspace, said: dict, name: str) -> str:
@@ -334,27 +338,28 @@ def _allowed(contact: Contact, claim: Claim, fields: dict) -> tuple[dict, list[s
     """Part what a page may change from the names of what it may not.
 
     Without a proof it changes no more than custom attributes; a person's email least of all: whoever could set it would
-    get their mails. What it is told of that goes by names alone, since an answer that knew what is already so would
-    tell it.
+    get their mails.
     """
     protected = _protected(contact.workspace)
     allowed, refused = {}, []
     for name, value in fields.items():
         said_as = "created_at" if name == "signed_up_at" else name
-        if name in ("custom_attributes", "external_id") or name == "email" and not claim.user_id:
+        if name in ("custom_attributes", "external_id") or getattr(contact, name) == value:
             continue
         if said_as in claim.signed or claim.is_proven and said_as not in protected:
             is_taken = name == "email" and said_as not in claim.signed and _is_held(contact.workspace, value)
-            if getattr(contact, name) != value and not is_taken:
+            if not is_taken:
                 allowed[name] = value
         else:
             refused.append(said_as)
     attributes, known = {}, contact.custom_attributes
     room = MOST_ATTRIBUTES - len(known)
     for key, value in fields.get("custom_attributes", {}).items():
+        if key in known and known[key] == value:
+            continue
         if key not in claim.signed and key in protected or key not in known and room <= 0:
             refused.append(key)
-        elif key not in known or known[key] != value:
+        else:
             attributes[key] = value
             room -= key not in known
     return allowed | ({"custom_attributes": attributes} if attributes else {}), refused

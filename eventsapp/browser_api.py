@@ -153,8 +153,8 @@ def boot_browser(request, workspace):
         "now": now_in_seconds(),
         "ignored": found.ignored,
     }
-    if found.ignored:
-        request.notes = [f"Not taken: {'; '.join(found.ignored)}"[:NOTE]]
+    if found.notes:
+        request.notes = [f"Not taken: {'; '.join(found.notes)}"[:NOTE]]
     for more in on_boot:
         told |= more(workspace)
     return answered(told)

@@ -97,7 +97,7 @@
   // A clock that is wrong by minutes is corrected; by less, each answer would tell another time of one event.
   const CLOCK = `intercom-clock-${app}`, WRONG = 120;
   let skew = Number(store.get(CLOCK)) || 0;
-  let lost = 0, wasFull = false, busy = false, failures = 0, timer = 0, saving = 0;
+  let most = BATCH_EVENTS, lost = 0, wasFull = false, busy = false, failures = 0, timer = 0, saving = 0;
   const sender = (claim, token = null, events = [], secrets = null) => ({ claim, token, events, secrets, asks: !token, kind: null, mailbox: null });
   const waiting = () => senders.reduce((sum, one) => sum + one.events.length, 0);
   const weight = () => senders.reduce((sum, one) => one.events.reduce((inner, event) => inner + event[2], sum), 0);
@@ -154,7 +154,7 @@
 
   function take(from) {
     let count = 0, size = 0;
-    while (count < from.events.length && count < BATCH_EVENTS && (!count || size + from.events[count][2] < BATCH_BYTES)) {
+    while (count < from.events.length && count < most && (!count || size + from.events[count][2] < BATCH_BYTES)) {
       size += from.events[count][2];
       count += 1;
     }
@@ -209,6 +209,8 @@
       throw new Later();
     }
     const { status } = response;
+    // A workspace may allow less at once.
+    if (status === 429) most = Math.max(1, most >> 1);
     if (status === 429 || status >= 500 || status === 408) throw new Later();
     const answer = await response.json().catch(() => { throw new Later(); });
     return status < 300 ? { answer, status } : { status, refusal: answer.errors ? answer.errors[0].message : `refused (${status})` };
@@ -224,6 +226,7 @@
     }
     if (answer) {
       from.wasRefused = false;
+      most = BATCH_EVENTS;
       from.token = answer.session_token;
       lost -= told;
       for (const place of Object.keys(answer.refused)) log("error", `${JSON.parse(`${batch[place][0]}}`).event_name} was refused: ${answer.refused[place][0].message}`);
@@ -260,7 +263,7 @@
     saveSoon();
     // The next who is nobody is another visitor.
     if (answer.merged && cookieOrStored("visit_secret") === one.secrets.visit_secret) renew("visit_secret");
-    if (answer.kind === "visitor") store.set(VISITOR, answer.visitor_id);
+    if (one === me && answer.kind === "visitor") store.set(VISITOR, answer.visitor_id);
     for (const sentence of answer.ignored) log("warn", sentence);
     if (one === me) {
       settings = Object.assign({}, answer.messenger, me.claim);
@@ -317,8 +320,8 @@
         whose.wasRefused = whose.asks = true;
         flushIn(0);
       }
+      if (response.ok) whose.wasRefused = false;
       if (whose !== me || !response.ok || text === answered) return;
-      whose.wasRefused = false;
       answered = text;
       const gone = reports.filter(({ what }) => what === "dismissed").map(({ message }) => message);
       messages = JSON.parse(text).messages.filter(({ id }) => !gone.includes(id));
