@@ -3,12 +3,13 @@
 from urllib.parse import urlencode
 
 from django.conf import settings
-from django.http import HttpResponse
+from django.http import HttpResponse, StreamingHttpResponse
 from rest_framework.response import Response
 
 from eventsapp import batches, contact_pages, group_commit, shapes
 from eventsapp.erasing import erase
 from eventsapp.errors import Fault, NotFound, Refused, invalid
+from eventsapp.exporting import export
 from eventsapp.filters import HistoryFilter, PeopleFilter, filtered
 from eventsapp.incoming import read_event, read_totals
 from eventsapp.ingest import set_totals
@@ -290,6 +291,27 @@ class OneContact(ApiView):
         told = {"type": "contact", "id": contact.public_id, "external_id": contact.external_id, "deleted": True}
         erase(contact)
         return Response(told)
+
+
+class ExportContact(ApiView):
+    """`GET /contacts/{id}/export`."""
+
+    scopes = {"GET": Scope.READ}
+
+    @operation(
+        "export_contact",
+        "People",
+        answers={200: ("All of it.", shapes.EXPORT)},
+        refuses=(404, 410),
+        parameters=[CONTACT_ID],
+    )
+    def get(self, request, contact_id):
+        """Read all that is kept of a person.
+
+        Their fields, tags, totals, every event and every message with its text: what they may ask you for.
+        """
+        told = export(contact_by_id(self.workspace, contact_id))
+        return StreamingHttpResponse(told, content_type="application/json")
 
 
 class MergeContacts(ApiView):

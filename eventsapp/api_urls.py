@@ -11,6 +11,7 @@ urlpatterns = [
     api_path("contacts/merge", api.MergeContacts),
     api_path("contacts/find_by_external_id/(?P<external_id>.+?)", api.ContactByExternalId),
     api_path("contacts/(?P<contact_id>[^/]+)", api.OneContact),
+    api_path("contacts/(?P<contact_id>[^/]+)/export", api.ExportContact),
     api_path("contacts/(?P<contact_id>[^/]+)/archive", api.ArchiveContact),
     api_path("contacts/(?P<contact_id>[^/]+)/unarchive", api.UnarchiveContact),
     api_path("contacts/(?P<contact_id>[^/]+)/tags", tag_api.ContactTags),

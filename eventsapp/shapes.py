@@ -427,6 +427,21 @@ CONTACT_ARCHIVED = shape(
         description="Whether somebody is archived now.",
     ),
 )
+EXPORT = shape(
+    "PersonExport",
+    record(
+        {
+            "type": const("person.export"),
+            "exported_at": unix("When this was written."),
+            "profile": {"type": "object"},
+            "tags": array({"type": "string"}),
+            "event_summaries": array({"type": "object"}),
+            "events": array({"type": "object"}),
+            "deliveries": array({"type": "object"}),
+        },
+        description="All that is kept of one person: their fields, tags, totals, events and messages.",
+    ),
+)
 CONTACT_DELETED = shape(
     "ContactDeleted",
     record(

@@ -18,6 +18,7 @@ from eventsapp.transport import ApiView, PublicView, truth_in
 from segments import shapes
 from segments.definition import Invalid, parse, parse_to_save
 from segments.engine import Verdict, answer, explain, one_moment
+from segments.membership import segments_of
 from segments.models import Segment
 from segments.search import read_search
 
@@ -59,6 +60,27 @@ class Segments(ApiView):
         """Save a definition under a name."""
         segment = Segment(workspace=self.workspace)
         return Response(_as_json(_save(segment, _fields(self.sent()))))
+
+
+class ContactSegments(ApiView):
+    """`GET /contacts/{id}/segments`."""
+
+    scopes = {"GET": Scope.READ}
+
+    @operation(
+        "list_contact_segments",
+        "Segments",
+        answers={200: ("Their segments.", shapes.SEGMENTS_OF_CONTACT)},
+        refuses=(404, 410),
+        parameters=[in_path("contact_id", "The contact's id: 24 hex digits.", CONTACT_ID)],
+    )
+    def get(self, request, contact_id):
+        """List the segments that a person belongs to at this moment.
+
+        Those that cannot be asked any more, or take longer than two seconds, are left out.
+        """
+        found = segments_of(contact_by_id(self.workspace, contact_id))
+        return Response({"type": "list", "data": [_as_json(segment) for segment in found]})
 
 
 class OneSegment(ApiView):

@@ -5,6 +5,7 @@ from segments import api
 
 urlpatterns = [
     api_path("contacts/search", api.ContactSearch),
+    api_path("contacts/(?P<contact_id>[^/]+)/segments", api.ContactSegments),
     api_path("segments", api.Segments),
     api_path("segments/preview", api.Preview),
     api_path(r"segments/schema\.json", api.DefinitionSchema),

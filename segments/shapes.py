@@ -363,6 +363,10 @@ SEGMENT_LIST = shape(
         description="The segments that are not archived.",
     ),
 )
+SEGMENTS_OF_CONTACT = shape(
+    "SegmentsOfContact",
+    record({"type": const("list"), "data": array(SEGMENT)}, description="The segments that somebody belongs to now."),
+)
 SEGMENT_IN = shape(
     "SegmentIn",
     record(

@@ -1,10 +1,12 @@
 """People over the API: who is deleted for good, who turns out to be whom, and who asks."""
 
+import json
 import time
 
 import pytest
 
 from eventsapp.models import Contact, Event, EventSummary
+from segments.models import Segment
 from tests.conftest import Api
 
 pytestmark = pytest.mark.django_db
@@ -77,6 +79,26 @@ def test_somebody_is_deleted_for_good(api, buyer):
     assert api.post("/events", event(id=buyer.public_id)).status_code == 404
     assert api.post("/events", event(user_id="buyer")).status_code == 202
     assert Contact.objects.get(external_id="buyer").pk != buyer.pk
+
+
+def test_all_that_is_kept_of_somebody_is_theirs_to_have(api, buyer):
+    api.post("/events", event(user_id="buyer", metadata={"ünï": "ok"}))
+    answer = api.get(f"/contacts/{buyer.public_id}/export")
+    assert (answer.status_code, answer["Content-Type"]) == (200, "application/json")
+    told = json.loads(answer.getvalue())
+    assert (told["profile"]["email"], told["events"][0]["metadata"]) == ("buyer@example.org", {"ünï": "ok"})
+    assert told["deliveries"] == []
+    assert api.get("/contacts/" + "0" * 24 + "/export").status_code == 404
+
+
+def test_somebodys_segments_are_those_of_this_moment(api, shop, buyer):
+    asked = {"version": 1, "match": "all", "conditions": [{"kind": "event", "event": "asked", "did": True}]}
+    Segment.objects.create(workspace=shop, name="Asked", definition=asked)
+    address = f"/contacts/{buyer.public_id}/segments"
+    assert api.get(address).json() == {"type": "list", "data": []}
+    api.post("/events", event(user_id="buyer"))
+    [segment] = api.get(address).json()["data"]
+    assert (segment["type"], segment["name"], segment["definition"]) == ("segment", "Asked", asked)
 
 
 def test_a_user_is_deleted_as_older_sdks_do(api, buyer):
