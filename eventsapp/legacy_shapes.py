@@ -73,6 +73,43 @@ USER = shape(
     ),
 )
 
+VISITOR = shape(
+    "Visitor",
+    SHAPES["User"]
+    | {
+        "properties": SHAPES["User"]["properties"] | {"type": const("visitor")},
+        "description": "Somebody anonymous in a browser. They belong to no segment and get no message.",
+    },
+)
+WHICH = [
+    {"required": ["id"], "properties": {"id": {"type": "string"}}},
+    {"required": ["user_id"], "properties": {"user_id": {"type": "string"}}},
+]
+A_VISITOR = "6f1c1c0e-6f2b-4d0a-9d0e-0b7f6f1c1c0e"
+VISITOR_IN = shape(
+    "VisitorIn",
+    record(
+        {name: USER_FIELDS[name] for name in ("id", "user_id", "name", "email", "phone", "custom_attributes")},
+        optional=("id", "user_id", "name", "email", "phone", "custom_attributes"),
+        anyOf=WHICH,
+        description="What is known of a visitor, named by id or user_id.",
+        examples=[{"user_id": A_VISITOR, "name": "Ada"}],
+    ),
+)
+CONVERT_IN = shape(
+    "VisitorConversion",
+    record(
+        {
+            "visitor": record({"user_id": {"type": "string"}, "id": {"type": "string"}}, optional=("user_id", "id")),
+            "user": {"type": "object", "description": "Who they are: id, user_id or email, and fields of a contact."},
+            "type": {"type": "string", "enum": ["user", "lead", "contact"]},
+        },
+        optional=("user",),
+        description="Who a visitor turned out to be.",
+        examples=[{"visitor": {"user_id": A_VISITOR}, "user": {"email": "ada@example.org"}, "type": "user"}],
+    ),
+)
+
 # Jobs ----------------------------------------------------------------------------------------------------------------
 
 ITEM = record(

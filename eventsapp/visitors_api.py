@@ -1,0 +1,129 @@
+"""Visitors over the API: the anonymous people of browsers, and who they turn out to be."""
+
+from rest_framework.response import Response
+
+from eventsapp import legacy_shapes as shapes
+from eventsapp.errors import Fault, NotFound, Refused, invalid, missing
+from eventsapp.merging import merge
+from eventsapp.models import Contact, Scope
+from eventsapp.openapi import operation, query
+from eventsapp.people import change_contact, change_or_create_user, contact_by_id
+from eventsapp.serializers import ContactIn, contact_as_json, user_as_json
+from eventsapp.shapes import CONTACT
+from eventsapp.transport import ApiView
+
+TYPES = {"user": Contact.Role.USER, "lead": Contact.Role.LEAD, "contact": Contact.Role.LEAD}
+OF_A_VISITOR = ("name", "email", "phone", "custom_attributes")
+
+
+class Visitors(ApiView):
+    """`GET /visitors?user_id=` finds one, `PUT /visitors` changes one."""
+
+    scopes = {"GET": Scope.READ, "PUT": Scope.PEOPLE_WRITE}
+
+    @operation(
+        "find_visitor",
+        "People",
+        answers={200: ("The visitor.", shapes.VISITOR)},
+        refuses=(404, 410),
+        parameters=[
+            query(
+                "user_id", "What getVisitorId() returns in a page.", {"type": "string", "examples": [shapes.A_VISITOR]}
+            ),
+            query("id", "The contact's id instead.", {"type": "string"}),
+        ],
+    )
+    def get(self, request):
+        """Find a visitor.
+
+        There is one from the first event on.
+        """
+        return Response(_as_json(_visitor(self.workspace, request.query_params)))
+
+    @operation(
+        "change_visitor",
+        "People",
+        asks=shapes.VISITOR_IN,
+        answers={200: ("The visitor, changed.", shapes.VISITOR)},
+        refuses=(404, 410),
+    )
+    def put(self, request):
+        """Change what is known of a visitor.
+
+        What is not named stays. Custom attributes are merged; null takes one away.
+        """
+        sent = _object(self.sent(), "body")
+        visitor = _visitor(self.workspace, sent)
+        incoming = ContactIn(data={name: sent[name] for name in OF_A_VISITOR if name in sent})
+        incoming.is_valid(raise_exception=True)
+        return Response(_as_json(change_contact(visitor, dict(incoming.validated_data))))
+
+
+class ConvertVisitor(ApiView):
+    """`POST /visitors/convert`."""
+
+    scopes = {"POST": Scope.PEOPLE_WRITE}
+
+    @operation(
+        "convert_visitor",
+        "People",
+        asks=shapes.CONVERT_IN,
+        answers={200: ("Who they are now.", CONTACT)},
+        refuses=(404, 409, 410),
+    )
+    def post(self, request):
+        """Make a visitor a lead or a user.
+
+        A user is found by id, else user_id, else email, or made; what the visitor did is theirs from then on. A lead is
+        the visitor, with the fields that `user` has.
+        """
+        sent = _object(self.sent(), "body")
+        role = TYPES.get(sent.get("type")) if isinstance(sent.get("type"), str) else None
+        if role is None:
+            raise Refused(invalid("type", "type must be user or lead."))
+        visitor = _visitor(self.workspace, _object(sent.get("visitor"), "visitor"))
+        public_id, fields = _fields(_object(sent.get("user", {}), "user"))
+        if role == Contact.Role.LEAD:
+            return Response(contact_as_json(change_contact(visitor, fields | {"role": role})))
+        if not any((public_id, fields.get("external_id"), fields.get("email"))):
+            raise Refused(missing("user", "Say who they are: write user with one of id, user_id or email."))
+        user = change_or_create_user(self.workspace, public_id, fields)
+        if user.pk == visitor.pk:
+            raise Refused(invalid("user", "user names the visitor. Write the user_id that you give to your users."))
+        return Response(contact_as_json(merge(visitor, user)))
+
+
+def _object(sent, field: str) -> dict:
+    if not isinstance(sent, dict):
+        raise Refused(invalid(field, f"{field} must be an object."))
+    return sent
+
+
+def _fields(sent: dict) -> tuple[str | None, dict]:
+    """Return the id that names a user, if any, and the checked fields. Raises Refused, or DRF's ValidationError."""
+    public_id = sent.get("id")
+    if public_id is not None and not isinstance(public_id, str):
+        raise Refused(invalid("user.id", "id must be a text."))
+    incoming = ContactIn(data={name: value for name, value in sent.items() if value is not None and name != "role"})
+    incoming.is_valid(raise_exception=True)
+    return public_id, dict(incoming.validated_data)
+
+
+def _visitor(workspace, named) -> Contact:
+    """Return the visitor with the `id` or `user_id` in a mapping. Raises NotFound, Merged, and Refused for neither."""
+    public_id, user_id = named.get("id"), named.get("user_id")
+    if not any(isinstance(one, str) and one for one in (public_id, user_id)):
+        raise Refused(Fault("parameter_not_found", "Say which visitor: write one of user_id, id.", "user_id"))
+    if not isinstance(public_id, str):
+        found = Contact.objects.filter(workspace=workspace, external_id=user_id, deleted_at=None).only("pk").first()
+        if found is None:
+            raise NotFound("Visitor Not Found", "user_id")
+        public_id = workspace.contact_id(found.pk)
+    visitor = contact_by_id(workspace, public_id)
+    if visitor.role != Contact.Role.VISITOR:
+        raise NotFound("Visitor Not Found", "user_id")
+    return visitor
+
+
+def _as_json(visitor: Contact) -> dict:
+    return user_as_json(visitor) | {"type": "visitor", "anonymous": True}
