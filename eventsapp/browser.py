@@ -191,8 +191,10 @@ def boot(workspace: Workspace, said: dict) -> Boot:
         raise Refused(invalid("settings", "settings must be an object."))
     visitor, device = _secret(workspace, said, "visit_secret")[:32], _secret(workspace, said, "device_secret")[:16]
     visitor = str(UUID(visitor))
-    if len(page) > MOST_SETTINGS:
-        raise Refused(invalid("settings", f"There are {len(page):,} settings. Send at most {MOST_SETTINGS}."))
+    own = page.get("custom_attributes")
+    number = len(page) + (len(own) if isinstance(own, dict) else 0)
+    if number > MOST_SETTINGS:
+        raise Refused(invalid("settings", f"There are {number:,} settings. Send at most {MOST_SETTINGS}."))
     claim = claim_in(workspace, page)
     if not claim.is_of_somebody:
         return Boot(Session(workspace.pk, Kind.VISITOR, _visitor_pk(workspace, visitor), visitor, device))
