@@ -1,5 +1,7 @@
 """What we say to people, when, and what became of it."""
 
+import hashlib
+import hmac
 import secrets
 import uuid
 from email.headerregistry import Address
@@ -18,6 +20,7 @@ from segments.models import Segment
 
 # What stands behind the @ of our Message-IDs: it only has to be nobody else's.
 DOMAIN = "deliveries.eventsapp"
+DELETED = "deleted:"  # before the digest of an address; no address has a colon before its @
 
 
 def new_secret() -> str:
@@ -76,7 +79,7 @@ class Suppression(models.Model):
         COMPLAINT = "complaint", "Complained"
 
     workspace = models.ForeignKey(Workspace, models.CASCADE, related_name="suppressions", db_index=False)
-    email = models.CharField(max_length=765, help_text="As comparisons see it, folded.")
+    email = models.CharField(max_length=765, help_text="As comparisons see it, folded; of somebody deleted a digest.")
     reason = models.CharField(max_length=10, choices=Reason)
     at = models.DateTimeField(default=timezone.now)
     note = models.TextField(blank=True, help_text="What the provider says of it.")
@@ -87,7 +90,18 @@ class Suppression(models.Model):
         indexes = [models.Index(fields=["workspace", "-at"], name="suppression_newest")]
 
     def __str__(self):
-        return self.email
+        return "somebody deleted" if self.email.startswith(DELETED) else self.email
+
+    @classmethod
+    def of(cls, workspace_id: int, email_folded: str):
+        """Return the queryset of what keeps mails from an address, be its owner deleted."""
+        return cls.objects.filter(workspace=workspace_id, email__in=(email_folded, cls.digest_of(email_folded)))
+
+    @staticmethod
+    def digest_of(email_folded: str) -> str:
+        """Return what stands for the address of somebody deleted: it is known again, but nobody can read it."""
+        key = f"{settings.SECRET_KEY}:suppressed".encode()
+        return DELETED + hmac.new(key, email_folded.encode(), hashlib.sha256).hexdigest()
 
 
 class AutoMessageQuerySet(models.QuerySet):

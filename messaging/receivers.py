@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from datetime import UTC, datetime
 
+from django.db import transaction
 from django.db.models import Q
 from django.db.models.functions import Coalesce
 from django.dispatch import receiver
@@ -10,9 +11,11 @@ from django.dispatch import receiver
 from eventsapp import health, signals, tags
 from eventsapp.models import Contact, Event, event_uuid
 from eventsapp.panels import Dependent, Note, person_panels, settings_panels, timeline_notes, type_users
+from eventsapp.text import fold
 from eventsapp.wakeups import wake
+from messaging import outbox
 from messaging.frequency import allows, is_limited, lock_recipients
-from messaging.models import WAITING, AutoMessage, Delivery, Mailbox, Recipient
+from messaging.models import WAITING, AutoMessage, Delivery, Mailbox, Recipient, Suppression
 from messaging.settings_views import message_settings
 from segments.models import events_in, references_in, used_by
 
@@ -27,8 +30,24 @@ def match_soon(sender, **kwargs):
 
 @receiver(signals.contact_erasing)
 def forget_messages(sender, contacts, **kwargs):
+    mails = Delivery.objects.filter(contact__in=contacts).only("uuid")
+    ids = [delivery.mail_id for delivery in mails.iterator(chunk_size=2000)]
+    transaction.on_commit(lambda: outbox.forget(ids))
+    _forget_addresses(contacts)
     for model in (Delivery, Recipient, Mailbox):
         model.objects.filter(contact__in=contacts).delete()
+
+
+def _forget_addresses(contacts: list[int]):
+    """An address that bounced takes no mail when it comes back either, but it is not kept as it is."""
+    gone = Contact.objects.filter(pk__in=contacts).exclude(email=None).values_list("workspace", "email")
+    for workspace, email in {(workspace, fold(email)) for workspace, email in gone}:
+        of_others = Contact.objects.filter(workspace=workspace, email_folded=email).present().exclude(pk__in=contacts)
+        kept = Suppression.objects.filter(workspace=workspace, email=email)
+        if kept.exists() and not of_others.exists():
+            digest = Suppression.digest_of(email)
+            Suppression.objects.filter(workspace=workspace, email=digest).delete()
+            kept.update(email=digest, note="")
 
 
 @receiver(signals.contact_merging)

@@ -4,8 +4,12 @@ import json
 import time
 
 import pytest
+from django.apps import apps
 
+from eventsapp.ingest import event_type
 from eventsapp.models import Contact, Event, EventSummary
+from messaging import rules
+from messaging.models import AutoMessage, Delivery, Suppression
 from segments.models import Segment
 from tests.conftest import Api
 
@@ -135,3 +139,40 @@ def test_a_token_tells_its_workspace_and_who_works_there(api, admin, viewer, sho
 
 def test_a_workspace_without_an_admin_has_a_me_all_the_same(api, shop):
     assert api.get("/me").json()["app"]["id_code"] == shop.app_id
+
+
+def everything() -> str:
+    """All that the database holds."""
+    tables = (json.dumps(list(model.objects.values()), default=str) for model in apps.get_models())
+    return "\n".join(tables)
+
+
+def test_nothing_anywhere_holds_the_address_of_somebody_deleted(
+    api, shop, buyer, worker, settings, tmp_path, django_capture_on_commit_callbacks
+):
+    settings.EMAIL_BACKEND, settings.EMAIL_OUTBOX = "messaging.outbox.OutboxBackend", tmp_path / "outbox"
+    rule = AutoMessage.objects.create(
+        workspace=shop, name="R", trigger=event_type(shop, "asked"), subject="{{ contact.email }}", body="B"
+    )
+    rules.go_live(rule)
+    api.post("/events", event(user_id="buyer", email="buyer@example.org"))
+    worker()
+    [mail] = (tmp_path / "outbox").glob("*.eml")
+    assert "buyer@example.org" in mail.read_text()
+    Suppression.objects.create(workspace=shop, email="buyer@example.org", reason="bounce", note="buyer@example.org?")
+    assert "buyer@example.org" in everything()
+    with django_capture_on_commit_callbacks(execute=True):
+        assert api.delete(f"/contacts/{buyer.public_id}").status_code == 200
+    assert "buyer@example.org" not in everything().lower()
+    assert not mail.exists()
+    # Who comes back with the address gets no mail there all the same.
+    api.post("/events", event(user_id="again", email="Buyer@Example.org"))
+    worker()
+    assert Delivery.objects.get().reason == "suppressed"
+
+
+def test_an_address_that_another_has_stays_suppressed_as_it_is(api, shop, buyer, person):
+    person("same", email="buyer@example.org")
+    Suppression.objects.create(workspace=shop, email="buyer@example.org", reason="bounce")
+    api.delete(f"/contacts/{buyer.public_id}")
+    assert Suppression.objects.get().email == "buyer@example.org"

@@ -29,7 +29,7 @@ def reason_not_to(delivery):
     contact = delivery.contact
     if not contact.email:
         return Reason.NO_ADDRESS
-    if Suppression.objects.filter(workspace=contact.workspace_id, email=fold(contact.email)).exists():
+    if Suppression.of(contact.workspace_id, fold(contact.email)).exists():
         return Reason.SUPPRESSED
     if contact.unsubscribed_from_emails and not delivery.message.is_transactional:
         return Reason.UNSUBSCRIBED
