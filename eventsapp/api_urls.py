@@ -23,6 +23,7 @@ urlpatterns = [
     api_path("me", staff_api.Me),
     api_path("admins", staff_api.Admins),
     api_path("users", legacy_api.Users),
+    api_path("users/scroll", legacy_api.UserScroll),
     api_path("users/(?P<contact_id>[^/]+)", legacy_api.OneUser),
     api_path("bulk/events", legacy_api.BulkEvents),
     api_path("jobs/(?P<job_id>[^/]+)", legacy_api.OneJob),

@@ -1,27 +1,37 @@
 """What is left of Intercom's API 1.x and still called by its older SDKs: users, and bulk jobs of events."""
 
 import re
+from urllib.parse import urlencode
 
+from django.conf import settings
 from rest_framework.response import Response
 
 from eventsapp import legacy_shapes as shapes
 from eventsapp.bulk import append, open_job, read_job
+from eventsapp.contact_pages import NEWEST_FIRST, Cursor
 from eventsapp.erasing import erase
 from eventsapp.errors import NotFound
-from eventsapp.models import BulkJob, Scope
+from eventsapp.models import BulkJob, Contact, Scope
 from eventsapp.openapi import in_path, operation, query
 from eventsapp.people import change_or_create_user, contact_by_id, contact_named
-from eventsapp.serializers import UserIn, job_as_json, job_errors_as_json, user_as_json
+from eventsapp.serializers import UserIn, job_as_json, job_errors_as_json, user_as_json, users_as_json
 from eventsapp.shapes import CONTACT_ID as CONTACT_ID_SHAPE
-from eventsapp.transport import ApiView
+from eventsapp.tags import tag_by_id
+from eventsapp.transport import ApiView, number_in
 
 CONTACT_ID = in_path("contact_id", "The contact's id: 24 hex digits.", CONTACT_ID_SHAPE)
+PER_PAGE, MOST_PER_PAGE, MOST_PAGES = 50, 60, 10_000
+SCROLLED = 100  # users at a time
 JOB_NAME = re.compile(r"job_[0-9a-f]{24}\Z")
 JOB_ID = in_path("job_id", "The job's id.", {"type": "string"})
 
 
+def _number(most: int, default: int) -> dict:
+    return {"type": "integer", "minimum": 1, "maximum": most, "default": default}
+
+
 class Users(ApiView):
-    """`POST /users` makes or changes a user; `GET /users?user_id=` or `?email=` finds one."""
+    """`POST /users` makes or changes a user; `GET /users?user_id=` or `?email=` finds one, `GET /users` lists them."""
 
     scopes = {"POST": Scope.PEOPLE_WRITE, "GET": Scope.READ}
 
@@ -43,18 +53,79 @@ class Users(ApiView):
     @operation(
         "find_user",
         "API 1.x",
-        answers={200: ("The user.", shapes.USER)},
+        answers={200: ("The user, or a page of all.", {"anyOf": [shapes.USER, shapes.USER_LIST]})},
         refuses=(404, 409),
         parameters=[
             query("user_id", "Your own id of the person.", {"type": "string", "examples": ["314159"]}),
             query("email", "Their email, where you have no user_id.", {"type": "string"}),
+            query("tag_id", "Of a list: those who have this tag.", {"type": "string", "pattern": "^[0-9]{1,9}$"}),
+            query("per_page", "Of a list: how many at once.", _number(MOST_PER_PAGE, PER_PAGE)),
+            query("page", "Of a list: which page.", _number(MOST_PAGES, 1)),
+            query("starting_after", "Of a list: what pages.next says.", {"type": "string"}),
         ],
     )
     def get(self, request):
-        """Find a user by user_id or email."""
+        """Find a user by user_id or email, or list all.
+
+        A list has the newest first; follow pages.next.
+        """
         asked = request.query_params
+        if not asked.get("user_id") and not asked.get("email"):
+            return Response(_users_page(self.workspace, asked))
         user = contact_named(self.workspace, user_id=asked.get("user_id"), email=asked.get("email"))
         return Response(user_as_json(user))
+
+
+def _users_page(workspace, asked) -> dict:
+    per_page = number_in(asked, "per_page", PER_PAGE, most=MOST_PER_PAGE)
+    page = number_in(asked, "page", 1, most=MOST_PAGES)
+    users = _users(workspace)
+    if asked.get("tag_id"):
+        users = users.filter(taggings__tag=tag_by_id(workspace, asked["tag_id"]))
+    total, found = users.count(), NEWEST_FIRST.of(users)
+    if cursor := asked.get("starting_after"):
+        read = Cursor.read(cursor)
+        page, found = read.page, found.filter(NEWEST_FIRST.after(read))
+    else:
+        found = found[(page - 1) * per_page :]
+    found = list(found.select_related("workspace")[: per_page + 1])
+    pages = {"type": "pages", "next": None, "page": page, "per_page": per_page}
+    pages["total_pages"] = max(-(-total // per_page), 1)
+    if len(found) > per_page:
+        last = found[per_page - 1]
+        following = {"per_page": per_page, "starting_after": str(Cursor(last.sort_key, last.pk, page + 1))}
+        following |= {"tag_id": asked["tag_id"]} if asked.get("tag_id") else {}
+        pages["next"] = f"{settings.BASE_URL}/users?{urlencode(following)}"
+    users = users_as_json(found[:per_page])
+    return {"type": "user.list", "users": users, "total_count": total, "pages": pages}
+
+
+def _users(workspace):
+    return Contact.objects.filter(workspace=workspace, role=Contact.Role.USER).people()
+
+
+class UserScroll(ApiView):
+    """`GET /users/scroll`."""
+
+    scopes = {"GET": Scope.READ}
+
+    @operation(
+        "scroll_users",
+        "API 1.x",
+        answers={200: ("Up to a hundred users.", shapes.SCROLL)},
+        parameters=[query("scroll_param", "What the answer before says; none for the first.", {"type": "string"})],
+    )
+    def get(self, request):
+        """Read all users, a hundred at a time.
+
+        Send scroll_param back until the list is empty.
+        """
+        found = NEWEST_FIRST.of(_users(self.workspace))
+        if asked := request.query_params.get("scroll_param"):
+            found = found.filter(NEWEST_FIRST.after(Cursor.read(asked)))
+        found = list(found.select_related("workspace")[:SCROLLED])
+        place = str(Cursor(found[-1].sort_key, found[-1].pk, 1)) if found else None
+        return Response({"type": "user.list", "users": users_as_json(found), "scroll_param": place})
 
 
 class OneUser(ApiView):

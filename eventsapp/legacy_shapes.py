@@ -73,6 +73,37 @@ USER = shape(
     ),
 )
 
+USER_LIST = shape(
+    "UserList",
+    record(
+        {
+            "type": const("user.list"),
+            "users": array(USER),
+            "total_count": {"type": "integer", "minimum": 0},
+            "pages": record(
+                {
+                    "type": const("pages"),
+                    "next": OR_NULL | {"description": "Where the next page is."},
+                    "page": {"type": "integer", "minimum": 1},
+                    "per_page": {"type": "integer", "minimum": 1},
+                    "total_pages": {"type": "integer", "minimum": 1},
+                }
+            ),
+        },
+        description="Users, the newest first.",
+    ),
+)
+SCROLL = shape(
+    "UserScroll",
+    record(
+        {
+            "type": const("user.list"),
+            "users": array(USER),
+            "scroll_param": OR_NULL | {"description": "Send it back for what follows; an empty list is the end."},
+        },
+        description="Users, the newest first.",
+    ),
+)
 VISITOR = shape(
     "Visitor",
     SHAPES["User"]

@@ -106,8 +106,15 @@ def contact_as_json(contact: Contact) -> dict:
     }
 
 
+def users_as_json(contacts: list[Contact]) -> list[dict]:
+    """User objects, with one look-up for the tags of all of them."""
+    prefetch_related_objects(contacts, "taggings__tag")
+    return [user_as_json(contact) for contact in contacts]
+
+
 def user_as_json(contact: Contact) -> dict:
     """The user object of Intercom's API 1.x (a lead's is called a contact there)."""
+    tags = sorted((tagging.tag for tagging in contact.taggings.all()), key=lambda tag: tag.name_folded)
     return {
         "type": "contact" if contact.role == Contact.Role.LEAD else "user",
         "id": contact.public_id,
@@ -133,7 +140,7 @@ def user_as_json(contact: Contact) -> dict:
         "user_agent_data": None,
         "tags": {
             "type": "tag.list",
-            "tags": [tag_as_json(tag) for tag in Tag.objects.filter(taggings__contact=contact)],
+            "tags": [tag_as_json(tag) for tag in tags],
         },
         "segments": {"type": "segment.list", "segments": []},
         "custom_attributes": contact.custom_attributes,

@@ -6,6 +6,7 @@ import pytest
 from django.utils import timezone
 
 from eventsapp.models import ApiToken, BulkJob, Contact, Event, EventType, Workspace
+from eventsapp.tags import find_or_create, put_on
 
 pytestmark = pytest.mark.django_db
 
@@ -160,3 +161,43 @@ def test_a_workspace_may_limit_its_event_names(api, shop):
     assert api.post("/events/summaries", totals).status_code == 422
     EventType.objects.filter(name="a").update(archived_at=timezone.now())
     assert api.post("/events", item(event_name="d")["data"]).status_code == 202
+
+
+# Lists ---------------------------------------------------------------------------------------------------------------
+
+
+def ids(users) -> list[str]:
+    return [user["user_id"] for user in users]
+
+
+def test_users_are_listed_page_by_page_without_leads(api, shop, person, django_assert_max_num_queries):
+    for number in range(7):
+        put_on(find_or_create(shop, "even"), person(f"u{number}")) if number % 2 == 0 else person(f"u{number}")
+    person("lead", role="lead")
+    with django_assert_max_num_queries(6):
+        first = api.get("/users?per_page=3").json()
+    assert (first["type"], first["total_count"], ids(first["users"])) == ("user.list", 7, ["u6", "u5", "u4"])
+    assert [tag["name"] for tag in first["users"][0]["tags"]["tags"]] == ["even"]
+    assert (first["pages"]["page"], first["pages"]["total_pages"]) == (1, 3)
+    seen, page = ids(first["users"]), first
+    while page["pages"]["next"]:
+        page = api.get("/users?" + page["pages"]["next"].partition("?")[2]).json()
+        seen += ids(page["users"])
+    assert seen == [f"u{number}" for number in range(6, -1, -1)]
+    assert ids(api.get("/users?per_page=3&page=3").json()["users"]) == ["u0"]
+    even = shop.tags.get().pk
+    assert ids(api.get(f"/users?tag_id={even}").json()["users"]) == ["u6", "u4", "u2", "u0"]
+    assert api.get("/users?tag_id=999").status_code == 404
+    assert api.get("/users?per_page=61").status_code == 400
+    assert api.get("/users?starting_after=x").status_code == 400
+
+
+def test_users_are_scrolled_until_nobody_is_left(api, person):
+    for number in range(105):
+        person(f"u{number}")
+    seen, scroll = [], ""
+    while users := (answer := api.get(f"/users/scroll?scroll_param={scroll}").json())["users"]:
+        seen += ids(users)
+        scroll = answer["scroll_param"]
+    assert seen == [f"u{number}" for number in range(104, -1, -1)]
+    assert answer["scroll_param"] is None
