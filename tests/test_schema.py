@@ -47,6 +47,19 @@ ensure_resource_availability.enabled = false
 include-operation-id = ["create_event_batch", "create_event_job", "append_to_job"]
 # These tell of each wrong item beside the good ones, in a 200.
 checks.negative_data_rejection.enabled = false
+
+# Who is deleted is nobody whom the others ask for.
+[[operations]]
+include-operation-id = "delete_contact"
+parameters = {{ "path.contact_id" = "{deleted}" }}
+
+[[operations]]
+include-operation-id = "delete_user"
+parameters = {{ "path.contact_id" = "{deleted_user}" }}
+
+[[operations]]
+include-operation-id = "find_visitor"
+parameters = {{ "query.user_id" = "{visitor_id}" }}
 """
 
 
@@ -81,6 +94,9 @@ def run_schemathesis(live, folder: Path) -> tuple[int, str, list[dict]]:
     buyers = {"name": "Buyers", "definition": {"conditions": [{"kind": "tag", "tag": int(tag["id"]), "op": "has"}]}}
     segment = json.loads(live.request("POST", "/segments", buyers)[1])
     known = {"contact_id": contact["id"], "job_id": job["id"], "segment_id": segment["id"], "tag_id": tag["id"]}
+    for name in ("deleted", "deleted_user"):
+        known[name] = json.loads(live.request("POST", "/contacts", {"external_id": name})[1])["id"]
+    known["visitor_id"] = live.make_visitor()
     known["message_id"] = live.make_rule()
     known["delivery_id"] = live.make_failure(known["message_id"])
     (folder / "schemathesis.toml").write_text(SETTINGS.format(token=live.token, **known))

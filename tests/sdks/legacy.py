@@ -42,6 +42,12 @@ def people(sdk):
     sdk.users.save(found)
     again = sdk.users.find(user_id="sdk-user")
     assert (again.name, again.custom_attributes) == ("Ada", {"plan": "pro", "seats": 3})
+    sdk.users.create(user_id="gone")
+    assert {one.user_id for one in sdk.users.all()} == {"sdk-user", "gone"}
+    assert {one.user_id for one in sdk.users.scroll()} == {"sdk-user", "gone"}
+    sdk.users.delete(sdk.users.find(user_id="gone"))
+    assert [one.user_id for one in sdk.users.all()] == ["sdk-user"]
+    assert list(sdk.admins.all()) == []
     lead = sdk.leads.create(role="lead", email="lead@example.org")
     assert "lead@example.org" in [one.email for one in sdk.leads.all()]
     return made, lead

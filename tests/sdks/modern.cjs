@@ -75,6 +75,23 @@ async function events(sdk, made, lead) {
   assert.equal(summary.events.find((one) => one.name === "placed-order").count, 12);
 }
 
+// Who turns out to be somebody, who is deleted, and who asks.
+async function moving(sdk) {
+  const lead = await sdk.contacts.create({ role: "lead", email: "moving@example.org" });
+  const user = await sdk.contacts.create({ external_id: "moving" });
+  await sdk.events.create({ event_name: "asked", created_at: at, id: lead.id });
+  const merged = await sdk.contacts.mergeLeadInUser({ from: lead.id, into: user.id });
+  assert.deepEqual([merged.id, merged.email], [user.id, "moving@example.org"]);
+  await refused(() => sdk.contacts.find({ contact_id: lead.id }), 410, "not_found");
+  assert.deepEqual((await sdk.contacts.listAttachedSegments({ contact_id: user.id })).data, []);
+  assert.equal((await sdk.contacts.archive({ contact_id: user.id })).archived, true);
+  assert.equal((await sdk.contacts.unarchive({ contact_id: user.id })).archived, false);
+  assert.equal((await sdk.contacts.delete({ contact_id: user.id })).deleted, true);
+  await refused(() => sdk.contacts.find({ contact_id: user.id }), 404, "not_found");
+  assert.equal((await sdk.admins.identify()).app.name, "SDK");
+  assert.deepEqual((await sdk.admins.list()).admins, []);
+}
+
 async function errors(sdk) {
   await refused(() => client("wrong").events.create(event()), 401, "unauthorized", Intercom.UnauthorizedError);
   await refused(() => client("read").events.create(event()), 403, "forbidden");
@@ -102,6 +119,7 @@ async function errors(sdk) {
   const sdk = client();
   const [made, lead] = await people(sdk);
   await events(sdk, made, lead);
+  await moving(sdk);
   await errors(sdk);
   process.stdout.write(JSON.stringify({ id: made.id, lead: lead.id }));
 })().catch((error) => {

@@ -80,6 +80,26 @@ def events(sdk, made, lead):
     assert orders["count"] == 12
 
 
+def moving(sdk):
+    """Who turns out to be somebody, who is deleted, and who asks."""
+    lead = sdk.contacts.create(request={"role": "lead", "email": "moving@example.org"})
+    user = sdk.contacts.create(request={"external_id": "moving"})
+    sdk.events.create(request={"event_name": "asked", "created_at": AT, "id": lead.id})
+    merged = sdk.contacts.merge_lead_in_user(lead_id=lead.id, contact_id=user.id)
+    assert (merged.id, merged.email) == (user.id, "moving@example.org")
+    refused(lambda: sdk.contacts.find(lead.id), 410, "not_found")
+    found = sdk.events.list(type="user", user_id="moving").dict()["events"]
+    assert [one["event_name"] for one in found] == ["asked"]
+    segments = sdk.contacts.list_attached_segments(user.id).dict()
+    assert segments["data"] == []
+    assert sdk.contacts.archive(user.id).archived
+    assert not sdk.contacts.unarchive(user.id).archived
+    assert sdk.contacts.delete(user.id).deleted
+    refused(lambda: sdk.contacts.find(user.id), 404, "not_found")
+    assert sdk.admins.identify().app.name == "SDK"
+    assert sdk.admins.list().admins == []
+
+
 def errors(sdk, made):
     error_classes = intercom.errors
     refused(
@@ -116,5 +136,6 @@ if __name__ == "__main__":
     sdk = client()
     made, lead = people(sdk)
     events(sdk, made, lead)
+    moving(sdk)
     errors(sdk, made)
     json.dump({"id": made.id, "lead": lead.id}, sys.stdout)
