@@ -78,24 +78,42 @@ def asked_page(asked) -> tuple[int, Cursor | None]:
     return per_page, Cursor.read(starting_after) if starting_after else None
 
 
-def page_of(contacts, *, per_page: int, cursor: Cursor | None, order: Order = NEWEST_FIRST) -> dict:
-    """Return one page of a queryset of contacts as JSON."""
-    page, total, found = 1, contacts.count(), order.of(contacts)
+def part_of(contacts, *, per_page: int, cursor: Cursor | None, order: Order = NEWEST_FIRST, page: int = 1):
+    """Return the contacts of one page of a queryset, the page's number, and where the next one begins, or None.
+
+    It is the one after `cursor`, or else the one with the number `page`.
+    """
+    found = order.of(contacts)
     if cursor:
         page, found = cursor.page, found.filter(order.after(cursor))
+    else:
+        found = found[(page - 1) * per_page :]
     found = list(found.select_related("workspace")[: per_page + 1])
-    following = None
-    if len(found) > per_page:
-        last = found[per_page - 1]
-        following = Cursor(last.sort_key, last.pk, page + 1)
-    return envelope(found[:per_page], total, page=page, per_page=per_page, following=following)
+    following = place_after(found[per_page - 1], page) if len(found) > per_page else None
+    return found[:per_page], page, following
+
+
+def place_after(contact, page: int) -> Cursor:
+    """Return the place after a contact of `part_of`, the last of that page."""
+    return Cursor(contact.sort_key, contact.pk, page + 1)
+
+
+def page_of(contacts, *, per_page: int, cursor: Cursor | None, order: Order = NEWEST_FIRST) -> dict:
+    """Return one page of a queryset of contacts as JSON."""
+    found, page, following = part_of(contacts, per_page=per_page, cursor=cursor, order=order)
+    return envelope(found, contacts.count(), page=page, per_page=per_page, following=following)
+
+
+def pages_of(total: int, *, page: int, per_page: int) -> dict:
+    """Return what an envelope says of its pages, the next one not named yet."""
+    # python-intercom 3 stumbles where there is no `next` at all.
+    total_pages = max(-(-total // per_page), 1)
+    return {"type": "pages", "next": None, "page": page, "per_page": per_page, "total_pages": total_pages}
 
 
 def envelope(contacts, total: int, *, page: int, per_page: int, following: Cursor | None) -> dict:
     """Return a page of contacts out of `total` as JSON; `following` is the place where the next one begins."""
-    # python-intercom 3 stumbles where there is no `next` at all.
-    pages = {"type": "pages", "next": None, "page": page, "per_page": per_page}
-    pages["total_pages"] = max(-(-total // per_page), 1)
+    pages = pages_of(total, page=page, per_page=per_page)
     if following:
         pages["next"] = {"page": following.page, "starting_after": str(following)}
     return {"type": "list", "data": contacts_as_json(contacts), "total_count": total, "pages": pages}

@@ -8,7 +8,7 @@ from rest_framework.response import Response
 
 from eventsapp import legacy_shapes as shapes
 from eventsapp.bulk import append, open_job, read_job
-from eventsapp.contact_pages import NEWEST_FIRST, Cursor
+from eventsapp.contact_pages import Cursor, pages_of, part_of, place_after
 from eventsapp.erasing import erase
 from eventsapp.errors import NotFound
 from eventsapp.models import BulkJob, Contact, Scope
@@ -79,25 +79,17 @@ class Users(ApiView):
 def _users_page(workspace, asked) -> dict:
     per_page = number_in(asked, "per_page", PER_PAGE, most=MOST_PER_PAGE)
     page = number_in(asked, "page", 1, most=MOST_PAGES)
-    users = _users(workspace)
+    cursor = Cursor.read(asked["starting_after"]) if asked.get("starting_after") else None
+    users, same = _users(workspace), {"per_page": per_page}
     if asked.get("tag_id"):
         users = users.filter(taggings__tag=tag_by_id(workspace, asked["tag_id"]))
-    total, found = users.count(), NEWEST_FIRST.of(users)
-    if cursor := asked.get("starting_after"):
-        read = Cursor.read(cursor)
-        page, found = read.page, found.filter(NEWEST_FIRST.after(read))
-    else:
-        found = found[(page - 1) * per_page :]
-    found = list(found.select_related("workspace")[: per_page + 1])
-    pages = {"type": "pages", "next": None, "page": page, "per_page": per_page}
-    pages["total_pages"] = max(-(-total // per_page), 1)
-    if len(found) > per_page:
-        last = found[per_page - 1]
-        following = {"per_page": per_page, "starting_after": str(Cursor(last.sort_key, last.pk, page + 1))}
-        following |= {"tag_id": asked["tag_id"]} if asked.get("tag_id") else {}
-        pages["next"] = f"{settings.BASE_URL}/users?{urlencode(following)}"
-    users = users_as_json(found[:per_page])
-    return {"type": "user.list", "users": users, "total_count": total, "pages": pages}
+        same["tag_id"] = asked["tag_id"]
+    found, page, following = part_of(users, per_page=per_page, cursor=cursor, page=page)
+    total = users.count()
+    pages = pages_of(total, page=page, per_page=per_page)
+    if following:
+        pages["next"] = f"{settings.BASE_URL}/users?{urlencode(same | {'starting_after': str(following)})}"
+    return {"type": "user.list", "users": users_as_json(found), "total_count": total, "pages": pages}
 
 
 def _users(workspace):
@@ -120,11 +112,11 @@ class UserScroll(ApiView):
 
         Send scroll_param back until the list is empty.
         """
-        found = NEWEST_FIRST.of(_users(self.workspace))
-        if asked := request.query_params.get("scroll_param"):
-            found = found.filter(NEWEST_FIRST.after(Cursor.read(asked)))
-        found = list(found.select_related("workspace")[:SCROLLED])
-        place = str(Cursor(found[-1].sort_key, found[-1].pk, 1)) if found else None
+        asked = request.query_params.get("scroll_param")
+        cursor = Cursor.read(asked) if asked else None
+        found, page, _ = part_of(_users(self.workspace), per_page=SCROLLED, cursor=cursor)
+        # After the last one, too: it is the empty list that ends it.
+        place = str(place_after(found[-1], page)) if found else None
         return Response({"type": "user.list", "users": users_as_json(found), "scroll_param": place})
 
 

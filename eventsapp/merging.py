@@ -105,9 +105,14 @@ def merge(source: Contact, into: Contact, *, inherits: bool = True) -> Contact:
     return _patiently(_merge, source, into, inherits)
 
 
+def lately_merged():
+    """The queryset of tombstones for whom something may still have been stored after their merging."""
+    return Contact.objects.filter(merged_into__isnull=False, updated_at__gte=now_in_seconds() - LATELY)
+
+
 def finish():
     """Move what was being stored for somebody at the very moment of their merging. Asked by the sweep."""
-    lately = Contact.objects.filter(merged_into__isnull=False, updated_at__gte=now_in_seconds() - LATELY).order_by("pk")
+    lately = lately_merged().order_by("pk")
     # Whose heir was being deleted at that moment goes with them.
     for contact in list(lately.filter(merged_into__deleted_at__isnull=False)):
         erasing.erase(contact)

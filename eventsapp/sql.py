@@ -5,6 +5,7 @@ Rows travel as one JSON text, a single parameter, so that a list of any length i
 """
 
 import zlib
+from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import NamedTuple
@@ -64,7 +65,7 @@ def database_now() -> datetime:
         return cursor.fetchone()[0]
 
 
-class Dialect:
+class Dialect(ABC):
     """The statements of ingest; each name says what is asked or written. Rows are tuples in the order of columns."""
 
     encoder = msgspec.json.Encoder()
@@ -111,10 +112,10 @@ class Dialect:
         )
         return [pk for (pk,) in made]
 
+    @abstractmethod
     def store_events(self, rows: Sequence[EventRow], source: str, watched: Sequence[int]) -> list[tuple]:
         """Insert events, except those that are there; add the new ones to their summaries; hand over those of the types
         in `watched`. Return the keys (contact, time, type, fingerprint) of the new."""
-        raise NotImplementedError
 
     def insert_events(self, sent: str, returning: Iterable[str]) -> str:
         """In the order in which `sent` holds them: that of their keys."""

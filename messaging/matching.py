@@ -10,6 +10,7 @@ from django.db.models import Q
 from django.utils import timezone
 
 from eventsapp.health import WORK
+from eventsapp.merging import lately_merged
 from eventsapp.models import HandOver, Heartbeat, Source, now_in_seconds
 from eventsapp.wakeups import wake
 from messaging import rules
@@ -42,7 +43,9 @@ def match_waiting() -> int:
 
 def _due():
     # What was stored for somebody while they were merged is their heir's in a moment.
-    waiting = HandOver.objects.filter(parked_at=None, due_at__lte=timezone.now(), contact__merged_into=None)
+    waiting = HandOver.objects.filter(parked_at=None, due_at__lte=timezone.now())
+    # A set of few, asked for once: joined, each batch cost three times as much.
+    waiting = waiting.exclude(contact__in=lately_merged().values("pk"))
     # Another worker's rows are left to it. On SQLite the transaction itself is the lock.
     return waiting.select_for_update(skip_locked=True, of=("self",)).order_by("pk")
 

@@ -8,6 +8,7 @@ import os
 import shutil
 import tempfile
 import time
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -257,3 +258,18 @@ def cdnow():
     if not CDNOW.exists():
         pytest.skip("the CDNOW data are not here")
     return CDNOW
+
+
+@contextmanager
+def failing(signal):
+    """Somebody who hears this last, and fails."""
+
+    def fail(sender, **kwargs):
+        raise RuntimeError("no")
+
+    signal.connect(fail)
+    try:
+        with pytest.raises(RuntimeError):
+            yield
+    finally:
+        signal.disconnect(fail)

@@ -5,7 +5,7 @@ import threading
 import time
 import uuid
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from datetime import timedelta
 
 import pytest
@@ -29,6 +29,7 @@ from eventsapp.volumes import daily, roll_up
 from messaging import matching, rules, sending
 from messaging.models import AutoMessage, Delivery, Policy, Recipient
 from messaging.tasks import sweep
+from tests.conftest import failing
 
 pytestmark = pytest.mark.django_db
 
@@ -521,21 +522,6 @@ def test_a_message_whose_worker_died_is_sent_to_the_heir(rule, lead, buyer, does
 # When something comes across -----------------------------------------------------------------------------------------
 
 
-@contextmanager
-def failing(signal):
-    """Somebody who hears this last, and fails."""
-
-    def fail(sender, **kwargs):
-        raise RuntimeError("no")
-
-    signal.connect(fail)
-    try:
-        with pytest.raises(RuntimeError):
-            yield
-    finally:
-        signal.disconnect(fail)
-
-
 def test_a_listener_that_fails_undoes_all_of_it(rule, lead, buyer, does, worker, shop):
     rule(frequency="once")
     does(lead, "placed-order", times=2, at=AT)
@@ -923,3 +909,13 @@ def test_an_event_that_the_heir_is_being_given_as_well_is_one(first):
         storing.result()
     assert did(other)["placed-order"] == [3, AT, AT + 2, 0, None, None]
     assert differences() == []
+
+
+def test_an_event_stored_for_a_tombstone_waits_for_its_heir(rule, lead, buyer, does):
+    rule()
+    merge(lead, buyer)
+    does(buyer, "placed-order")
+    HandOver.objects.update(contact=lead)
+    assert matching.match_waiting() == 0
+    HandOver.objects.update(contact=buyer)
+    assert matching.match_waiting() == 1

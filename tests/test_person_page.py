@@ -5,7 +5,6 @@ import re
 import time
 import uuid
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from datetime import UTC, datetime
 from html.parser import HTMLParser
 
@@ -41,6 +40,7 @@ from messaging import rules
 from messaging.models import AutoMessage, Delivery, Recipient
 from messaging.tasks import sweep
 from segments.models import Segment
+from tests.conftest import failing
 
 pytestmark = pytest.mark.django_db
 
@@ -773,21 +773,6 @@ def test_failed_items_of_bulk_jobs_that_name_them_are_forgotten(buyer, shop):
     BulkJob.objects.create(workspace=shop, closing_at=timezone.now(), failed=items)
     erasing.erase(buyer)
     assert BulkJob.objects.get().failed == items[1:]
-
-
-@contextmanager
-def failing(signal):
-    """Somebody who hears this last, and fails."""
-
-    def fail(sender, **kwargs):
-        raise RuntimeError("no")
-
-    signal.connect(fail)
-    try:
-        with pytest.raises(RuntimeError):
-            yield
-    finally:
-        signal.disconnect(fail)
 
 
 def test_a_listener_that_fails_undoes_all_of_it(known_well):
