@@ -1,6 +1,6 @@
 """What programs call."""
 
-from eventsapp import api, legacy_api, public_api, staff_api, tag_api, visitors_api
+from eventsapp import api, attribute_api, legacy_api, public_api, staff_api, tag_api, visitors_api
 from eventsapp.transport import api_path
 
 urlpatterns = [
@@ -18,6 +18,8 @@ urlpatterns = [
     api_path("contacts/(?P<contact_id>[^/]+)/tags/(?P<tag_id>[^/]+)", tag_api.OneTagOfContact),
     api_path("tags", tag_api.Tags),
     api_path("tags/(?P<tag_id>[^/]+)", tag_api.OneTag),
+    api_path("data_attributes", attribute_api.DataAttributes),
+    api_path("data_attributes/(?P<attribute_id>[^/]+)", attribute_api.OneDataAttribute),
     api_path("visitors", visitors_api.Visitors),
     api_path("visitors/convert", visitors_api.ConvertVisitor),
     api_path("me", staff_api.Me),

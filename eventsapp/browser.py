@@ -22,6 +22,7 @@ from django.db import IntegrityError, transaction
 from django.utils import timezone
 
 from eventsapp import group_commit
+from eventsapp.attributes import misfits
 from eventsapp.batches import AT_ONCE
 from eventsapp.errors import Fault, NotFound, Refused, invalid
 from eventsapp.identity import Claim, claim_in
@@ -201,8 +202,9 @@ def boot(workspace: Workspace, said: dict) -> Boot:
     if claim.user_id:
         page = page | {"user_id": claim.user_id}
     fields, faults = _fields(page | claim.signed, needs="user_id" if claim.user_id else "email")
+    ignored = _drop_misfits(workspace, fields["custom_attributes"])
     contact, was_made = _somebody(workspace, claim, fields)
-    ignored = [] if was_made else _change(contact, claim, fields)
+    ignored += [] if was_made else _change(contact, claim, fields)
     was_merged = _merge_visitor(workspace, visitor, contact, claim)
     notes = tuple([*faults, *ignored][:MOST_TOLD])
     if not claim.is_proven:
@@ -257,6 +259,14 @@ def _fields(page: dict, *, needs: str) -> tuple[dict, list[str]]:
     return dict(incoming.validated_data), faults
 
 
+def _drop_misfits(workspace: Workspace, attributes: dict) -> list[str]:
+    """Take out what is of another type than the attribute is here; return sentences about it."""
+    found = misfits(workspace, attributes)
+    for key in found:
+        del attributes[key]
+    return [f"{key}: {sentence}" for key, sentence in found.items()]
+
+
 def _somebody(workspace: Workspace, claim: Claim, fields: dict) -> tuple[Contact, bool]:
     """Return whom a page names, and whether they were made for it."""
     if claim.user_id and (heir := _heir(workspace, claim.user_id)):
@@ -273,8 +283,8 @@ def _somebody(workspace: Workspace, claim: Claim, fields: dict) -> tuple[Contact
         try:
             if "email" in claim.signed:
                 # As with events, who is known by the email alone becomes the one with the new user_id.
-                return change_or_create_user(workspace, None, new), True
-            return create_contact(workspace, new), True
+                return change_or_create_user(workspace, None, new, settles=False), True
+            return create_contact(workspace, new, settles=False), True
         except Refused as refused:
             # Another tab of theirs was faster.
             conflict = refused
@@ -297,7 +307,7 @@ def _known(workspace: Workspace, claim: Claim) -> Contact:
 
 def _of_somebody_new(workspace: Workspace, claim: Claim, fields: dict) -> dict:
     """What a page may say of somebody who is made for it."""
-    protected = _protected(workspace)
+    protected = workspace.protected
     new = {name: value for name, value in fields.items() if name in claim.signed or name not in protected}
     own = fields.get("custom_attributes", {})
     allowed = {key: value for key, value in own.items() if key in claim.signed or key not in protected}
@@ -306,10 +316,6 @@ def _of_somebody_new(workspace: Workspace, claim: Claim, fields: dict) -> dict:
         # Quietly: whose email is known here is nothing to tell.
         new.pop("email", None)
     return new | {"role": Contact.Role.USER, "last_seen_at": now_in_seconds()}
-
-
-def _protected(workspace: Workspace) -> set[str]:
-    return {name.strip() for name in workspace.protected_attributes.split("\n")} - {""}
 
 
 def _is_held(workspace: Workspace, email: str | None) -> bool:
@@ -332,7 +338,7 @@ def _change(contact: Contact, claim: Claim, fields: dict) -> list[str]:
     if (contact.last_seen_at or 0) < now - LAST_SEEN:
         allowed["last_seen_at"] = now
     if allowed:
-        change_contact(contact, allowed)
+        change_contact(contact, allowed, settles=False)
     return [f"{name}: this browser may not change it." for name in refused]
 
 
@@ -342,7 +348,7 @@ def _allowed(contact: Contact, claim: Claim, fields: dict) -> tuple[dict, list[s
     Without a proof it changes no more than custom attributes; a person's email least of all: whoever could set it would
     get their mails.
     """
-    protected = _protected(contact.workspace)
+    protected = contact.workspace.protected
     allowed, refused = {}, []
     for name, value in fields.items():
         said_as = "created_at" if name == "signed_up_at" else name

@@ -125,6 +125,11 @@ class Workspace(models.Model):
         """The time zone in which its staff count days."""
         return zoneinfo.ZoneInfo(self.time_zone)
 
+    @property
+    def protected(self) -> set[str]:
+        """The names of what a browser cannot change by itself."""
+        return {name.strip() for name in self.protected_attributes.split("\n")} - {""}
+
 
 # Staff and apps ----------------------------------------------------------------------------------------------------
 
@@ -429,6 +434,36 @@ class Contact(models.Model):
             text = getattr(self, field)
             setattr(self, f"{field}_folded", None if text is None else fold(text))
         self.terms = terms(self.custom_attributes)
+
+
+class DataAttribute(models.Model):
+    """A custom attribute of a workspace's people: its name as it is written, and the type of its values."""
+
+    class Type(models.TextChoices):
+        STRING = "string", "a text"
+        INTEGER = "integer", "a whole number"
+        FLOAT = "float", "a number"
+        BOOLEAN = "boolean", "true or false"
+        DATE = "date", "a date in Unix seconds"
+
+    workspace = models.ForeignKey(Workspace, models.CASCADE, related_name="attributes", db_index=False)
+    name = models.CharField(max_length=255)
+    data_type = models.CharField(max_length=10, choices=Type)
+    is_guess = models.BooleanField(
+        default=False, help_text="Only browsers have used it so far: what an app sends settles its type."
+    )
+    description = models.CharField(max_length=255, blank=True)
+    options = models.JSONField(default=list, encoder=Utf8Json, help_text="The only texts that it may be, if any.")
+    archived_at = models.DateTimeField(null=True)
+    created_at = models.DateTimeField(auto_now_add=True)
+    updated_at = models.DateTimeField(auto_now=True)
+
+    class Meta:
+        ordering = ["name"]
+        constraints = [UniqueConstraint(fields=["workspace", "name"], name="one_attribute_per_name")]
+
+    def __str__(self):
+        return self.name
 
 
 class Tag(models.Model):

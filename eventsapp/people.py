@@ -2,6 +2,7 @@
 
 from django.db import IntegrityError, transaction
 
+from eventsapp import attributes
 from eventsapp.errors import Fault, Merged, NotFound, Refused
 from eventsapp.ingest import TRIES
 from eventsapp.models import Contact, Workspace, now_in_seconds
@@ -45,8 +46,9 @@ def contact_named(workspace: Workspace, *, id=None, user_id=None, email=None) ->
     return found[0]
 
 
-def create_contact(workspace: Workspace, fields: dict) -> Contact:
-    """Make a contact of checked `fields`. Raises Refused (409) when the user_id, or the email alone, is taken."""
+def create_contact(workspace: Workspace, fields: dict, *, settles: bool = True) -> Contact:
+    """Make a contact of checked `fields`. Raises Refused (409) when the user_id, or the email alone, is taken, and
+    (400) for attributes of another type than theirs; `settles` is as in `attributes.learn`."""
     contact = Contact(workspace=workspace, **fields)
     contact.custom_attributes = _without_nulls(contact.custom_attributes)
     contact.fold_texts()
@@ -56,6 +58,7 @@ def create_contact(workspace: Workspace, fields: dict) -> Contact:
                 dialect().lock_emails(workspace.pk, [contact.email_folded])
             if contact.role == Contact.Role.USER and (double := _same_user(contact)):
                 raise _conflict(double)
+            attributes.check(workspace, contact.custom_attributes, settles=settles)
             contact.save(force_insert=True)
     except IntegrityError as error:
         # Another writer was faster between the question and the answer.
@@ -66,17 +69,19 @@ def create_contact(workspace: Workspace, fields: dict) -> Contact:
     return contact
 
 
-def change_or_create_user(workspace: Workspace, public_id: str | None, fields: dict) -> Contact:
+def change_or_create_user(
+    workspace: Workspace, public_id: str | None, fields: dict, *, settles: bool = True
+) -> Contact:
     """Do what `POST /users` of Intercom's API 1.x does: change the user with this id, else this external_id, else this
-    email; make one when nobody is found. Raises NotFound for an unknown id, Refused (409) as `change_contact`, and when
+    email; make one when nobody is found. Raises NotFound for an unknown id, Refused as `change_contact`, and (409) when
     several share the email."""
     if public_id:
-        return change_contact(contact_by_id(workspace, public_id), fields)
+        return change_contact(contact_by_id(workspace, public_id), fields, settles=settles)
     for _ in range(TRIES):
         if user := _user_named(workspace, fields.get("external_id"), fields.get("email")):
-            return change_contact(user, fields)
+            return change_contact(user, fields, settles=settles)
         try:
-            return create_contact(workspace, fields)
+            return create_contact(workspace, fields, settles=settles)
         except Refused as refused:
             # Somebody made this user just now: then there is one to change.
             conflict = refused
@@ -127,16 +132,19 @@ def _conflict(double: Contact) -> Refused:
     return Refused(Fault("conflict", message), status=409)
 
 
-def change_contact(contact: Contact, fields: dict) -> Contact:
-    """Change what `fields` names; custom attributes are merged, and null takes one away. Raises Refused (409), and
-    NotFound for somebody who was deleted a moment ago."""
+def change_contact(contact: Contact, fields: dict, *, settles: bool = True) -> Contact:
+    """Change what `fields` names; custom attributes are merged, and null takes one away. Raises Refused (409) for what
+    is another's, (400) for attributes of another type than theirs, and NotFound for somebody who was deleted a moment
+    ago. `settles` is as in `attributes.learn`."""
     with transaction.atomic():
         present = Contact.objects.present().select_for_update(of=("self",)).select_related("workspace")
         contact = present.filter(pk=contact.pk).first()
         if contact is None:
             raise NotFound("User Not Found", "id")
         fields = dict(fields)
-        contact.custom_attributes = _without_nulls(contact.custom_attributes | fields.pop("custom_attributes", {}))
+        written = fields.pop("custom_attributes", {})
+        attributes.check(contact.workspace, written, settles=settles)
+        contact.custom_attributes = _without_nulls(contact.custom_attributes | written)
         for field, value in fields.items():
             setattr(contact, field, value)
         contact.updated_at = now_in_seconds()

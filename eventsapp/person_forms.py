@@ -6,6 +6,7 @@ from datetime import date
 
 from django import forms
 
+from eventsapp.attributes import misfits
 from eventsapp.filters import start_of
 from eventsapp.importing import NUMBER
 from eventsapp.metadata import FILTER_KINDS, kind_of
@@ -172,11 +173,13 @@ class AttributeRows(forms.BaseFormSet):
         return {key: value for form in self.forms for key, value in getattr(form, "changes", {}).items()}
 
     def clean(self):
-        seen = set()
+        seen, wrong = set(), misfits(self.form_kwargs["contact"].workspace, self.changes)
         for form in self.forms:
             for key in getattr(form, "changes", {}):
                 if key in seen:
                     form.add_error("key" if form.is_new else "value", f"{key} is written twice.")
+                elif key in wrong:
+                    form.add_error("value", wrong[key])
                 seen.add(key)
 
 

@@ -573,6 +573,79 @@ TAG_IN = shape(
         examples=[{"name": "VIP"}],
     ),
 )
+ATTRIBUTE_ID = {"type": "string", "pattern": "^[0-9]{1,9}$", "examples": ["7"]}
+OPTION = record({"value": text("One of them.")})
+ATTRIBUTE = shape(
+    "DataAttribute",
+    record(
+        {
+            "type": const("data_attribute"),
+            "id": {"type": "integer", "description": "Of custom ones alone."},
+            "model": const("contact"),
+            "name": {"type": "string"},
+            "full_name": {"type": "string", "description": "As a search names it: custom_attributes.plan."},
+            "label": {"type": "string"},
+            "description": {"type": "string"},
+            "data_type": {"type": "string", "enum": ["string", "integer", "float", "boolean", "date"]},
+            "options": array(OPTION, description="The only texts that it may be, if any."),
+            "api_writable": {"type": "boolean"},
+            "ui_writable": {"type": "boolean"},
+            "messenger_writable": {"type": "boolean", "description": "Whether browsers may change it unsigned."},
+            "custom": {"type": "boolean"},
+            "archived": {"type": "boolean"},
+            "created_at": unix("In Unix seconds. Of custom ones alone."),
+            "updated_at": unix("In Unix seconds. Of custom ones alone."),
+        },
+        optional=("id", "created_at", "updated_at"),
+        description="What can be known about a person.",
+    ),
+)
+ATTRIBUTE_LIST = shape(
+    "DataAttributeList",
+    record({"type": const("list"), "data": array(ATTRIBUTE)}, description="Fields, then custom attributes by name."),
+)
+ATTRIBUTE_FIELDS = {
+    "description": {"type": ["string", "null"], "maxLength": MAX_TEXT, "pattern": NO_NUL},
+    "options": {
+        "anyOf": [array(OPTION, maxItems=0), array(OPTION, minItems=2, uniqueItems=True), {"type": "null"}],
+        "description": "The only texts that it may be; none leaves all possible.",
+    },
+    "messenger_writable": {"type": ["boolean", "null"], "description": "Whether browsers may change it unsigned."},
+}
+ATTRIBUTE_CHANGES = shape(
+    "DataAttributeChanges",
+    record(
+        ATTRIBUTE_FIELDS | {"archived": {"type": ["boolean", "null"]}},
+        optional=(*ATTRIBUTE_FIELDS, "archived"),
+        description="What to change of an attribute; what is not named stays.",
+        examples=[{"archived": True}],
+    ),
+)
+ATTRIBUTE_IN = shape(
+    "DataAttributeIn",
+    record(
+        {
+            "name": text("As it is written in custom_attributes.", pattern=r"^[^\u0000.$]*[^\s\u0000.$][^\u0000.$]*$"),
+            "model": const("contact"),
+            "data_type": {
+                "type": "string",
+                "enum": ["string", "integer", "float", "boolean", "datetime", "date", "options"],
+                "description": "The name of a date ends in _at. options is a string that is one of some.",
+            },
+            **ATTRIBUTE_FIELDS,
+        },
+        optional=tuple(ATTRIBUTE_FIELDS),
+        description="A custom attribute to make.",
+        examples=[
+            {
+                "name": "plan",
+                "model": "contact",
+                "data_type": "string",
+                "options": [{"value": "free"}, {"value": "pro"}],
+            }
+        ],
+    ),
+)
 TAG_OF_CONTACT_IN = shape(
     "TagOfContactIn",
     record(

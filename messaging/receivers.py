@@ -8,7 +8,7 @@ from django.db.models import Q
 from django.db.models.functions import Coalesce
 from django.dispatch import receiver
 
-from eventsapp import health, signals, tags
+from eventsapp import attributes, health, signals, tags
 from eventsapp.models import Contact, Event, event_uuid
 from eventsapp.panels import Dependent, Note, person_panels, settings_panels, timeline_notes, type_users
 from eventsapp.text import fold
@@ -17,7 +17,7 @@ from messaging import outbox
 from messaging.frequency import allows, is_limited, lock_recipients
 from messaging.models import WAITING, AutoMessage, Delivery, Mailbox, Recipient, Suppression
 from messaging.settings_views import message_settings
-from segments.models import events_in, references_in, used_by
+from segments.models import attributes_in, events_in, references_in, used_by
 
 CHUNK = 200  # deliveries of an export that are looked up together
 MOST_NOTES = 200  # in a part of a timeline
@@ -166,6 +166,12 @@ def rules_with(tag):
     return [_dependent(rule) for rule in _in_use(tag.workspace_id) if _asks_for("tag", tag, rule)]
 
 
+def rules_comparing(attribute):
+    """The rules whose audience asks for a custom attribute."""
+    rules = _in_use(attribute.workspace_id)
+    return [_dependent(rule) for rule in rules if attribute.name in attributes_in(rule.conditions or {})]
+
+
 def rules_naming(event_type):
     """The rules that wait for an event type, with their state, or ask for it in their audience, or meanwhile."""
     rules = _in_use(event_type.workspace_id)
@@ -224,3 +230,4 @@ timeline_notes.append(messages_in_timeline)
 settings_panels.append(message_settings)
 type_users.append(rules_naming)
 tags.used_by.append(rules_with)
+attributes.used_by.append(rules_comparing)

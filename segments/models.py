@@ -12,6 +12,7 @@ from pyroaring import BitMap
 
 from eventsapp.models import Tag, Workspace
 from eventsapp.panels import Dependent
+from segments.conditions import CUSTOM
 
 # Each answers with what uses a segment; upper apps add theirs.
 used_by: list[Callable[["Segment"], list[Dependent]]] = []
@@ -144,6 +145,12 @@ def _referring(kind: str, to) -> list[Dependent]:
     return [other.as_dependent() for other in others if to.pk in references_in(other.definition, kind)]
 
 
+def comparing(attribute) -> list[Dependent]:
+    """The active segments whose definition asks for a custom attribute."""
+    active = Segment.objects.active().filter(workspace=attribute.workspace_id).select_related("workspace")
+    return [segment.as_dependent() for segment in active if attribute.name in attributes_in(segment.definition)]
+
+
 def naming(event_type) -> list[Dependent]:
     """The active segments whose definition names an event type."""
     active = Segment.objects.active().filter(workspace=event_type.workspace_id).select_related("workspace")
@@ -158,6 +165,13 @@ def events_in(part) -> set[str]:
         return set()
     own = {part["event"]} if isinstance(part.get("event"), str) else set()
     return own | {name for key in ("conditions", "first", "then") for name in events_in(part.get(key))}
+
+
+def attributes_in(part: dict) -> set[str]:
+    """The names of every custom attribute that a definition asks for itself."""
+    field = part.get("field") or ""
+    own = {field.removeprefix(CUSTOM)} if field.startswith(CUSTOM) else set()
+    return own | {name for inner in part.get("conditions", ()) for name in attributes_in(inner)}
 
 
 def references_in(part: dict, kind: str) -> set[int]:

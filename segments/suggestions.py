@@ -5,6 +5,7 @@ from datetime import date, datetime
 
 from django.db.models import OuterRef, Q, Subquery
 
+from eventsapp.attributes import KINDS
 from eventsapp.incoming import normal_name
 from eventsapp.learned import LOOKED_AT, keys_of, learn
 from eventsapp.models import Contact, Event, EventType, Workspace
@@ -58,11 +59,24 @@ def keys(workspace: Workspace, event: str) -> list[dict]:
 
 
 def fields(workspace: Workspace) -> list[dict]:
-    """What can be asked of a person: [{field, label, kind, samples, seen}]."""
-    newest = Contact.objects.filter(workspace=workspace).order_by("-pk").values_list("custom_attributes", flat=True)
-    custom = learn(newest[:LOOKED_AT], "_at")
+    """What can be asked of a person: [{field, label, kind, samples, seen}]. Attributes that are archived are not
+    offered."""
     own = [
         {"field": field, "label": LABELS[field], "kind": column.kind, "samples": SAMPLES.get(field, []), "seen": []}
         for field, column in FIELDS.items()
     ]
-    return own + [row | {"field": f"{CUSTOM}{row['key']}", "label": row["key"]} for row in custom]
+    return own + [row | {"field": f"{CUSTOM}{row['key']}", "label": row["key"]} for row in _custom(workspace)]
+
+
+def _custom(workspace: Workspace) -> list[dict]:
+    """Custom attributes as `learn` tells them: those of the newest people, and those that nobody of these has."""
+    newest = Contact.objects.filter(workspace=workspace).order_by("-pk").values_list("custom_attributes", flat=True)
+    seen = {row["key"]: row for row in learn(newest[:LOOKED_AT], "_at")}
+    for attribute in workspace.attributes.all():
+        row = seen.setdefault(attribute.name, {"key": attribute.name, "samples": [], "seen": []})
+        row["kind"] = KINDS[attribute.data_type]
+        unseen = [option for option in attribute.options if option not in row["samples"]]
+        row["samples"], row["seen"] = row["samples"] + unseen, row["seen"] + [0] * len(unseen)
+        if attribute.archived_at:
+            del seen[attribute.name]
+    return [seen[key] for key in sorted(seen)]

@@ -364,6 +364,16 @@ def test_a_proven_user_changes_themself(shop, browser, secret, person):
     assert told["ignored"] == ["email: this browser may not change it."]
 
 
+def test_a_value_of_another_type_is_left_out_and_staff_are_told(shop, browser, api):
+    api.post("/users", {"user_id": "1", "custom_attributes": {"seats": 3}})
+    told = browser().boot(user_id="25", seats="three", city="Oslo")
+    assert of(shop, external_id="25").custom_attributes == {"city": "Oslo"}
+    assert told["ignored"] == []
+    log.write()
+    [note] = [note for request in ApiRequest.objects.all() for note in request.notes]
+    assert "seats: Write a whole number" in note
+
+
 def test_what_cannot_be_kept_is_told_and_the_rest_is(shop, browser):
     told = browser().boot(user_id=25, created_at="yesterday", **{"a.b": 1}, deep={"x": 1}, ok=True, company={"id": 1})
     assert sorted(sentence.partition(":")[0] for sentence in told["ignored"]) == ["a.b", "deep", "signed_up_at"]

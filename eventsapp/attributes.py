@@ -1,0 +1,173 @@
+"""Custom attributes: each has a type in its workspace, that of the first value that an app wrote, and keeps it.
+
+Browsers can say anything: the type of what only they have used is a guess, until an app writes a value.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+
+from django.db import transaction
+from django.utils import timezone
+
+from eventsapp.errors import Fault, NotFound, Refused, invalid
+from eventsapp.metadata import FILTER_KINDS, kind_of
+from eventsapp.models import DataAttribute, Workspace
+from eventsapp.panels import Dependent, listed
+
+Type = DataAttribute.Type
+DATES = "_at"  # how the name of a date ends, and of nothing else that is a whole number
+NUMBERS = (Type.INTEGER, Type.FLOAT)
+MOST_GUESSES = 500  # attributes of a workspace that only browsers have used
+# The kinds of filters, by type.
+KINDS = {
+    Type.STRING: "text",
+    Type.INTEGER: "number",
+    Type.FLOAT: "number",
+    Type.BOOLEAN: "boolean",
+    Type.DATE: "date",
+}
+
+# Each answers with what would miss an attribute; upper apps add theirs.
+used_by: list[Callable[[DataAttribute], list[Dependent]]] = []
+
+
+def type_of(name: str, value) -> str | None:
+    """Return the type of an attribute's value, None for what says nothing of it."""
+    match FILTER_KINDS.get(kind_of(name, value, date_suffix=DATES)):
+        case "text":
+            return Type.STRING
+        case "boolean":
+            return Type.BOOLEAN
+        case "date":
+            return Type.DATE
+        case "number" if isinstance(value, float) and not value.is_integer():
+            return Type.FLOAT
+        case "number" if not name.endswith(DATES):
+            return Type.INTEGER
+    return None
+
+
+def learn(workspace: Workspace, documents: Sequence[dict], *, settles: bool = True) -> list[dict[str, str]]:
+    """Give each attribute of these documents ({name: value}) that is new here the type of its first value; return of
+    each document what does not fit, {name: sentence}. Must run in the transaction that stores the documents, so that
+    it is undone with it.
+
+    What browsers say settles no type: see above.
+    """
+    known, changed = _known(workspace, documents), {}
+    for name, type in _types_in(documents):
+        attribute = known.setdefault(
+            name, DataAttribute(workspace=workspace, name=name, data_type=type, is_guess=not settles)
+        )
+        if settles and attribute.is_guess:
+            attribute.data_type, attribute.is_guess, changed[name] = type, False, attribute
+        elif settles and (attribute.data_type, type) == (Type.INTEGER, Type.FLOAT):
+            attribute.data_type, changed[name] = type, attribute
+    new = [known[name] for name in sorted(known) if known[name].pk is None]
+    if new and not settles:
+        new = new[: max(MOST_GUESSES - workspace.attributes.filter(is_guess=True).count(), 0)]
+    DataAttribute.objects.bulk_update(
+        [changed[name] for name in sorted(changed) if changed[name].pk], ["data_type", "is_guess"]
+    )
+    if new:
+        DataAttribute.objects.bulk_create(new, ignore_conflicts=True)
+        # Another writer may have been faster, with another type.
+        known = _known(workspace, documents)
+    return [_misfits(known, document) for document in documents]
+
+
+def check(workspace: Workspace, document: dict, *, settles: bool = True):
+    """Do what `learn` does for one document. Raises Refused for what does not fit."""
+    [faults] = learn(workspace, [document], settles=settles)
+    if faults:
+        raise Refused(*(invalid(f"custom_attributes.{name}", sentence) for name, sentence in faults.items()))
+
+
+def misfits(workspace: Workspace, document: dict) -> dict[str, str]:
+    """Return what of a document does not fit the types of its workspace: {name: sentence}."""
+    return _misfits(_known(workspace, [document]), document)
+
+
+def _known(workspace: Workspace, documents: Sequence[dict]) -> dict[str, DataAttribute]:
+    names = {name for document in documents for name, value in document.items() if value is not None}
+    found = workspace.attributes.filter(name__in=names) if names else ()
+    return {attribute.name: attribute for attribute in found}
+
+
+def _types_in(documents: Sequence[dict]) -> Iterator[tuple[str, str]]:
+    for document in documents:
+        for name, value in document.items():
+            if type := type_of(name, value):
+                yield name, type
+
+
+def _misfits(known: dict[str, DataAttribute], document: dict) -> dict[str, str]:
+    return {
+        name: fault
+        for name, value in document.items()
+        if value is not None and name in known and (fault := _fault(known[name], value))
+    }
+
+
+def _fault(attribute: DataAttribute, value) -> str | None:
+    type = type_of(attribute.name, value)
+    # An integer becomes a float as soon as an app writes one.
+    if type != attribute.data_type and not {type, attribute.data_type} <= {*NUMBERS}:
+        label = Type(attribute.data_type).label
+        return f"Write {label}: that is what {attribute.name} is in this workspace."
+    if attribute.options and value not in attribute.options:
+        return f"Write one of {', '.join(attribute.options)}: {attribute.name} is nothing else."
+    return None
+
+
+# What staff and scripts say of them ----------------------------------------------------------------------------------
+
+
+def attribute_by_id(workspace: Workspace, id: str) -> DataAttribute:
+    """Return the attribute with this id. Raises NotFound."""
+    found = workspace.attributes.filter(pk=int(id)).first() if id.isdecimal() and len(id) <= 9 else None
+    if found is None:
+        raise NotFound("Data attribute not found", "id")
+    return found
+
+
+def make(workspace: Workspace, name: str, data_type: str, *, description: str = "", options: list[str]):
+    """Make an attribute before its first use, and return it. Raises Refused when its name is taken, or is that of a
+    date and its type is none, or the other way round."""
+    if (data_type == Type.DATE) != name.endswith(DATES) and data_type not in (Type.STRING, Type.BOOLEAN):
+        message = "The name of a date ends in _at, such as renewal_at."
+        if data_type != Type.DATE:
+            message = "A number under a name that ends in _at is a date. Choose date, or another name."
+        raise Refused(invalid("name", message))
+    attribute, made = DataAttribute.objects.get_or_create(
+        workspace=workspace,
+        name=name,
+        defaults={"data_type": data_type, "description": description, "options": options},
+    )
+    if not made:
+        raise Refused(invalid("name", f"There is an attribute {name} already: PUT /data_attributes/{attribute.pk}."))
+    return attribute
+
+
+@transaction.atomic
+def change(attribute: DataAttribute, *, archived: bool | None = None, messenger_writable: bool | None = None, **fields):
+    """Change what is not None, and return the attribute. `fields` are description and options; `messenger_writable`
+    says whether browsers may change it. Raises Refused (422) when it is to be archived and something asks for it."""
+    workspace = Workspace.objects.select_for_update(no_key=True).get(pk=attribute.workspace_id)
+    if archived and (users := [user for users in used_by for user in users(attribute)]):
+        message = f"{attribute} is used by {listed(users)}. Change that first."
+        raise Refused(Fault("data_invalid", message, "archived"), status=422)
+    for name, value in fields.items():
+        if value is not None:
+            setattr(attribute, name, value)
+    if archived is not None:
+        attribute.archived_at = (attribute.archived_at or timezone.now()) if archived else None
+    attribute.save()
+    if messenger_writable is not None:
+        _protect(workspace, attribute.name, protected=not messenger_writable)
+    return attribute
+
+
+def _protect(workspace: Workspace, name: str, *, protected: bool):
+    names = workspace.protected | {name} if protected else workspace.protected - {name}
+    workspace.protected_attributes = "\n".join(sorted(names))
+    workspace.save(update_fields=["protected_attributes"])
