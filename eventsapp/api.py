@@ -13,12 +13,13 @@ from eventsapp.exporting import export
 from eventsapp.filters import HistoryFilter, PeopleFilter, filtered
 from eventsapp.incoming import read_event, read_totals
 from eventsapp.ingest import set_totals
+from eventsapp.legacy_leads import leads_asked_for, make_or_change_lead, speaks_1_x
 from eventsapp.merging import merge
 from eventsapp.models import Contact, Event, EventSummary, Scope, place_from
 from eventsapp.openapi import JSON, filter_parameters, header, in_path, operation, query
-from eventsapp.people import archive, change_contact, contact_by_id, contact_named, create_contact
+from eventsapp.people import archive, block, change_contact, contact_by_id, contact_named, create_contact
 from eventsapp.request_log import notes_of, notes_of_batch
-from eventsapp.serializers import ContactIn, contact_as_json, event_as_json, summary_as_json
+from eventsapp.serializers import ContactIn, contact_as_json, event_as_json, summary_as_json, user_as_json
 from eventsapp.transport import ApiView, body_of, number_in, truth_in
 
 PER_PAGE, MOST_PER_PAGE = 50, 200
@@ -195,13 +196,15 @@ class Contacts(ApiView):
     def get(self, request):
         """List people, the newest first.
 
-        Users and leads, without those who are archived.
+        Users and leads, without those who are archived. SDKs of API 1.x get leads here, as a contact.list.
         """
+        if speaks_1_x(request):
+            return Response(leads_asked_for(self.workspace, request.query_params))
         per_page, cursor = contact_pages.asked_page(request.query_params)
         people = Contact.objects.filter(workspace=self.workspace).people()
         people = filtered(PeopleFilter, request.query_params, people, workspace=self.workspace)
         page = contact_pages.page_of(people, per_page=per_page, cursor=cursor)
-        # python-intercom 3 lists leads here, and looks for this key.
+        # Scripts of API 1.x that say nothing of it look for this key.
         return Response(page | {"contacts": page["data"]})
 
     @operation(
@@ -209,13 +212,16 @@ class Contacts(ApiView):
         "People",
         asks=shapes.CONTACT_IN,
         answers={200: ("The new person.", shapes.CONTACT)},
-        refuses=(409,),
+        refuses=(404, 409, 410),
     )
     def post(self, request):
         """Make a person.
 
-        Write at least one of email, external_id and role. The same person again is a 409 that names the first.
+        Write at least one of email, external_id and role. The same person again is a 409 that names the first. SDKs of
+        API 1.x make a lead here, or change the one that they name by id or user_id.
         """
+        if speaks_1_x(request):
+            return Response(user_as_json(make_or_change_lead(self.workspace, self.sent())))
         fields = _contact_fields(self.sent())
         if not any(fields.get(field) for field in ("email", "external_id", "role")):
             raise Refused(Fault("parameter_not_found", "Write one of email, external_id or role.", "email"))
@@ -256,7 +262,8 @@ class OneContact(ApiView):
     )
     def get(self, request, contact_id):
         """Read one person."""
-        return Response(contact_as_json(contact_by_id(self.workspace, contact_id)))
+        contact = contact_by_id(self.workspace, contact_id)
+        return Response(user_as_json(contact) if speaks_1_x(request) else contact_as_json(contact))
 
     @operation(
         "change_contact",
@@ -288,7 +295,7 @@ class OneContact(ApiView):
         later event with their user_id makes a new person.
         """
         contact = contact_by_id(self.workspace, contact_id)
-        told = {"type": "contact", "id": contact.public_id, "external_id": contact.external_id, "deleted": True}
+        told = _named(contact) | {"deleted": True}
         erase(contact)
         return Response(told)
 
@@ -387,9 +394,33 @@ class UnarchiveContact(ApiView):
         return Response(_archived(archive(contact_by_id(self.workspace, contact_id), archived=False)))
 
 
+class BlockContact(ApiView):
+    """`POST /contacts/{id}/block`."""
+
+    scopes = {"POST": Scope.PEOPLE_WRITE}
+
+    @operation(
+        "block_contact",
+        "People",
+        answers={200: ("They are blocked.", shapes.CONTACT_BLOCKED)},
+        refuses=(404, 410),
+        parameters=[CONTACT_ID],
+    )
+    def post(self, request, contact_id):
+        """Block a person.
+
+        They are archived, and events that their browsers send are refused, until they are brought back with
+        /unarchive.
+        """
+        return Response(_named(block(contact_by_id(self.workspace, contact_id))) | {"blocked": True})
+
+
 def _archived(contact: Contact) -> dict:
-    is_archived = contact.archived_at is not None
-    return {"type": "contact", "id": contact.public_id, "external_id": contact.external_id, "archived": is_archived}
+    return _named(contact) | {"archived": contact.archived_at is not None}
+
+
+def _named(contact: Contact) -> dict:
+    return {"type": "contact", "id": contact.public_id, "external_id": contact.external_id}
 
 
 def _contact_fields(sent) -> dict:

@@ -1,18 +1,21 @@
-"""Contacts, page by page, in the envelope of Intercom's API 2.x."""
+"""Contacts, page by page, in the envelopes of Intercom's API."""
 
 import base64
 import json
 from dataclasses import dataclass
+from urllib.parse import urlencode
 
+from django.conf import settings
 from django.db.models import F, Q, Value
 from django.db.models.functions import Coalesce
 
 from eventsapp.errors import Refused, invalid
 from eventsapp.openapi import query
-from eventsapp.serializers import contacts_as_json
+from eventsapp.serializers import contacts_as_json, users_as_json
 from eventsapp.transport import number_in
 
 PER_PAGE, MOST_PER_PAGE = 50, 150
+LEGACY_MOST_PER_PAGE, LEGACY_MOST_PAGES = 60, 10_000
 SORTS = ("created_at", "updated_at", "signed_up_at", "last_seen_at")
 
 
@@ -117,3 +120,18 @@ def envelope(contacts, total: int, *, page: int, per_page: int, following: Curso
     if following:
         pages["next"] = {"page": following.page, "starting_after": str(following)}
     return {"type": "list", "data": contacts_as_json(contacts), "total_count": total, "pages": pages}
+
+
+def legacy_page_of(contacts, asked, kind: str, same: dict) -> dict:
+    """Return the page of a queryset that a query of API 1.x asks for, as JSON. `kind` is user or contact, `same` what
+    of the query goes for the next page, too. Raises Refused."""
+    per_page = number_in(asked, "per_page", PER_PAGE, most=LEGACY_MOST_PER_PAGE)
+    page = number_in(asked, "page", 1, most=LEGACY_MOST_PAGES)
+    cursor = Cursor.read(asked["starting_after"]) if asked.get("starting_after") else None
+    found, page, following = part_of(contacts, per_page=per_page, cursor=cursor, page=page)
+    total = contacts.count()
+    pages = pages_of(total, page=page, per_page=per_page)
+    if following:
+        query = urlencode(same | {"per_page": per_page, "starting_after": str(following)})
+        pages["next"] = f"{settings.BASE_URL}/{kind}s?{query}"
+    return {"type": f"{kind}.list", f"{kind}s": users_as_json(found), "total_count": total, "pages": pages}

@@ -10,7 +10,7 @@ from eventsapp.serializers import event_as_json, summary_as_json
 
 CHUNK = 1000  # events that are looked up together
 PROFILE = """
-    role name email phone custom_attributes signed_up_at created_at updated_at last_seen_at archived_at
+    role name email phone custom_attributes signed_up_at created_at updated_at last_seen_at archived_at blocked_at
     unsubscribed_from_emails
 """.split()
 

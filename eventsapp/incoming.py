@@ -73,7 +73,7 @@ def read_event(data, *, now: int | None = None, key: str | None = None) -> Incom
     faults: list[Fault] = []
     name = _name(data, faults)
     created_at = _time(data, int(time.time()) if now is None else now, faults)
-    who = _who(data, faults)
+    who = read_who(data, faults)
     metadata, dropped = _metadata(data, faults)
     own, key = _own_id(data, key, faults)
     if faults:
@@ -123,7 +123,7 @@ def read_totals(data, *, now: int | None = None) -> tuple[Who, list[ImportedTota
         return [errors.invalid("body", "Write a JSON object with a user_id and event_summaries.")]
     now = int(time.time()) if now is None else now
     faults: list[Fault] = []
-    who = _who(data, faults)
+    who = read_who(data, faults)
     sent = data.get("event_summaries")
     if sent is None or sent == []:
         faults.append(errors.missing("event_summaries", "event_summaries is missing. Write an object, or a list."))
@@ -185,7 +185,8 @@ def _time(data, now, faults, field="created_at") -> int | None:
         return at
 
 
-def _who(data, faults) -> Who | None:
+def read_who(data: dict, faults: list[Fault]) -> Who | None:
+    """Return whom decoded JSON names, or None after adding to `faults`."""
     own_id = data.get("id", data.get("intercom_user_id"))
     named = {"id": own_id, "user_id": data.get("user_id"), "email": data.get("email")}
     found = len(faults)

@@ -18,6 +18,7 @@ from eventsapp.models import Contact, EventType, Source, Workspace, now_in_secon
 from eventsapp.sql import EventRow, dialect
 from eventsapp.text import fold
 
+BROWSERS = (Source.BROWSER, Source.BROWSER_VERIFIED)
 TRIES = 3  # at finding or making people whom another writer makes too
 
 
@@ -47,7 +48,7 @@ def ingest(
         names = dict.fromkeys(event.name for event in events)
         contacts, types = _known(workspace, {event.who for event in events}, names)
         allowed = _allowed(workspace, names, types)
-        people = _People(workspace)
+        people = _People(workspace, are_browsers=source in BROWSERS)
         people.find_or_create({event.who for event in events if event.name in allowed}, contacts)
         accepted = [event for event in events if event.name in allowed and people.of(event.who)]
         types |= _make_types(workspace, {event.name for event in accepted} - types.keys())
@@ -122,8 +123,8 @@ def _outcomes(workspace, events, people, types, stored):
 class _People:
     """Finds the contacts that a list of events names, and makes the missing ones."""
 
-    def __init__(self, workspace: Workspace):
-        self.workspace = workspace
+    def __init__(self, workspace: Workspace, *, are_browsers: bool = False):
+        self.workspace, self.are_browsers = workspace, are_browsers
         self.found: dict[Who, int] = {}
         self.refused: dict[Who, tuple[Fault, int]] = {}
         self.created: set[Who] = set()
@@ -135,17 +136,26 @@ class _People:
     def of(self, who: Who) -> int | None:
         return self.found.get(who)
 
+    def find(self, everyone: set[Who], known: dict[str, int]):
+        """Find those who are there, and refuse the others. `known` are the contacts of the user_ids among them:
+        {user_id: id}."""
+        self._find(everyone, known)
+        self._refuse_unknown({who for who in everyone if who not in self.found and who not in self.refused})
+
+    def _refuse_unknown(self, unknown: set[Who]):
+        for who in unknown:
+            field = "id" if who.id else "user_id" if who.user_id else "email"
+            message = f"Nobody here has the {field} “{getattr(who, field)}”. Create the contact first."
+            self.refused[who] = (Fault("not_found", message, field), 404)
+
     def find_or_create(self, everyone: set[Who], known: dict[str, int]):
-        """`known` are the contacts of the user_ids among them: {user_id: id}."""
+        """The same, but where the workspace allows it those who are unknown by user_id or email are made."""
         self._find(everyone, known)
         missing = {who for who in everyone if who not in self.found and who not in self.refused}
         unknown = {who for who in missing if who.id}
         if self.workspace.unknown_people == Workspace.UnknownPeople.REJECT:
             unknown = missing
-        for who in unknown:
-            field = "id" if who.id else "user_id" if who.user_id else "email"
-            message = f"Nobody here has the {field} “{getattr(who, field)}”. Create the contact first."
-            self.refused[who] = (Fault("not_found", message, field), 404)
+        self._refuse_unknown(unknown)
         missing -= unknown
         for _ in range(TRIES):
             if not missing:
@@ -161,9 +171,13 @@ class _People:
         by_pk = {who: pk for who in people if who.id and (pk := self.workspace.contact_pk(who.id))}
         by_email = {who: fold(who.email) for who in people if not who.id and not who.user_id}
         if by_pk:
-            rows = self.contacts.filter(pk__in=by_pk.values()).values_list("pk", "merged_into")
-            heirs = {pk: heir or pk for pk, heir in rows}
-            self.found |= {who: heirs[pk] for who, pk in by_pk.items() if pk in heirs}
+            rows = self.contacts.filter(pk__in=by_pk.values()).values_list("pk", "merged_into", "blocked_at")
+            known = {pk: (heir or pk, blocked_at) for pk, heir, blocked_at in rows}
+            for who, (contact, blocked_at) in ((who, known[pk]) for who, pk in by_pk.items() if pk in known):
+                if blocked_at and self.are_browsers:
+                    self.refused[who] = (Fault("action_forbidden", "Events from here are not taken.", "id"), 403)
+                else:
+                    self.found[who] = contact
         if by_email:
             self._find_by_email(by_email)
 
@@ -221,6 +235,15 @@ class _People:
             # Whoever gave the user_id to another contact meanwhile was first.
             with suppress(IntegrityError), transaction.atomic():
                 contact.save(update_fields=["external_id", "external_id_folded", "updated_at"])
+
+
+def look_up(workspace: Workspace, everyone: set[Who]) -> tuple[dict[Who, int], dict[Who, tuple[Fault, int]]]:
+    """Return the contacts (ids) of those who are there, and for each of the others the fault with its HTTP status. As
+    with events, whoever was merged is their heir."""
+    people = _People(workspace)
+    known, _ = _known(workspace, everyone, ())
+    people.find(everyone, known)
+    return people.found, people.refused
 
 
 def set_totals(workspace: Workspace, who: Who, totals: Sequence[ImportedTotal]) -> Outcome:

@@ -1,29 +1,40 @@
 """What is left of Intercom's API 1.x and still called by its older SDKs: users, and bulk jobs of events."""
 
 import re
-from urllib.parse import urlencode
+from collections.abc import Callable
 
-from django.conf import settings
+from django.db.models import Q
 from rest_framework.response import Response
 
 from eventsapp import legacy_shapes as shapes
 from eventsapp.bulk import append, open_job, read_job
-from eventsapp.contact_pages import Cursor, pages_of, part_of, place_after
+from eventsapp.contact_pages import (
+    LEGACY_MOST_PAGES,
+    LEGACY_MOST_PER_PAGE,
+    PER_PAGE,
+    Cursor,
+    legacy_page_of,
+    part_of,
+    place_after,
+)
 from eventsapp.erasing import erase
 from eventsapp.errors import NotFound
-from eventsapp.models import BulkJob, Contact, Scope
+from eventsapp.models import BulkJob, Contact, Scope, Workspace
 from eventsapp.openapi import in_path, operation, query
 from eventsapp.people import change_or_create_user, contact_by_id, contact_named
 from eventsapp.serializers import UserIn, job_as_json, job_errors_as_json, user_as_json, users_as_json
 from eventsapp.shapes import CONTACT_ID as CONTACT_ID_SHAPE
 from eventsapp.tags import tag_by_id
-from eventsapp.transport import ApiView, number_in
+from eventsapp.transport import ApiView
 
 CONTACT_ID = in_path("contact_id", "The contact's id: 24 hex digits.", CONTACT_ID_SHAPE)
-PER_PAGE, MOST_PER_PAGE, MOST_PAGES = 50, 60, 10_000
 SCROLLED = 100  # users at a time
 JOB_NAME = re.compile(r"job_[0-9a-f]{24}\Z")
 JOB_ID = in_path("job_id", "The job's id.", {"type": "string"})
+
+# By the name of a parameter, who of a workspace's users a list has; gets the workspace and the value, and raises
+# Refused. Upper apps add theirs.
+narrowed_by: dict[str, Callable[[Workspace, str], Q]] = {}
 
 
 def _number(most: int, default: int) -> dict:
@@ -54,13 +65,18 @@ class Users(ApiView):
         "find_user",
         "API 1.x",
         answers={200: ("The user, or a page of all.", {"anyOf": [shapes.USER, shapes.USER_LIST]})},
-        refuses=(404, 409),
+        refuses=(404, 409, 422),
         parameters=[
             query("user_id", "Your own id of the person.", {"type": "string", "examples": ["314159"]}),
             query("email", "Their email, where you have no user_id.", {"type": "string"}),
             query("tag_id", "Of a list: those who have this tag.", {"type": "string", "pattern": "^[0-9]{1,9}$"}),
-            query("per_page", "Of a list: how many at once.", _number(MOST_PER_PAGE, PER_PAGE)),
-            query("page", "Of a list: which page.", _number(MOST_PAGES, 1)),
+            query(
+                "segment_id",
+                "Of a list: those who belong to this segment now.",
+                {"type": "string", "pattern": "^[0-9]{1,9}$"},
+            ),
+            query("per_page", "Of a list: how many at once.", _number(LEGACY_MOST_PER_PAGE, PER_PAGE)),
+            query("page", "Of a list: which page.", _number(LEGACY_MOST_PAGES, 1)),
             query("starting_after", "Of a list: what pages.next says.", {"type": "string"}),
         ],
     )
@@ -71,25 +87,20 @@ class Users(ApiView):
         """
         asked = request.query_params
         if not asked.get("user_id") and not asked.get("email"):
-            return Response(_users_page(self.workspace, asked))
+            return Response(_asked_for(self.workspace, asked))
         user = contact_named(self.workspace, user_id=asked.get("user_id"), email=asked.get("email"))
         return Response(user_as_json(user))
 
 
-def _users_page(workspace, asked) -> dict:
-    per_page = number_in(asked, "per_page", PER_PAGE, most=MOST_PER_PAGE)
-    page = number_in(asked, "page", 1, most=MOST_PAGES)
-    cursor = Cursor.read(asked["starting_after"]) if asked.get("starting_after") else None
-    users, same = _users(workspace), {"per_page": per_page}
+def _asked_for(workspace, asked) -> dict:
+    """Return a page of users: all, or those of a tag and whatever upper apps know."""
+    users, same = _users(workspace), {}
     if asked.get("tag_id"):
-        users = users.filter(taggings__tag=tag_by_id(workspace, asked["tag_id"]))
-        same["tag_id"] = asked["tag_id"]
-    found, page, following = part_of(users, per_page=per_page, cursor=cursor, page=page)
-    total = users.count()
-    pages = pages_of(total, page=page, per_page=per_page)
-    if following:
-        pages["next"] = f"{settings.BASE_URL}/users?{urlencode(same | {'starting_after': str(following)})}"
-    return {"type": "user.list", "users": users_as_json(found), "total_count": total, "pages": pages}
+        users, same["tag_id"] = users.filter(taggings__tag=tag_by_id(workspace, asked["tag_id"])), asked["tag_id"]
+    for name in asked.keys() & narrowed_by.keys():
+        if asked[name]:
+            users, same[name] = users.filter(narrowed_by[name](workspace, asked[name])), asked[name]
+    return legacy_page_of(users, asked, "user", same)
 
 
 def _users(workspace):

@@ -141,6 +141,20 @@ CONVERT_IN = shape(
     ),
 )
 
+CONVERT_LEAD_IN = shape(
+    "LeadConversion",
+    record(
+        {
+            "contact": record(
+                {"user_id": {"type": "string"}, "id": {"type": "string"}}, optional=("user_id", "id"), anyOf=WHICH
+            ),
+            "user": {"type": "object", "description": "Who they are: id, user_id or email, and fields of a contact."},
+        },
+        description="Who a lead turned out to be.",
+        examples=[{"contact": {"user_id": A_VISITOR}, "user": {"email": "ada@example.org"}}],
+    ),
+)
+
 # Jobs ----------------------------------------------------------------------------------------------------------------
 
 ITEM = record(

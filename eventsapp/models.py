@@ -375,6 +375,7 @@ class Contact(models.Model):
     last_seen_at = models.BigIntegerField(null=True, blank=True)
     unsubscribed_from_emails = models.BooleanField(default=False)
     archived_at = models.BigIntegerField(null=True, editable=False)
+    blocked_at = models.BigIntegerField(null=True, editable=False, help_text="Archived, and their browsers unheard.")
     deleted_at = models.BigIntegerField(null=True, editable=False)
     merged_into = models.ForeignKey("self", models.CASCADE, null=True, editable=False, related_name="merged")
 

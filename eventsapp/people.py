@@ -103,11 +103,19 @@ def _user_named(workspace, external_id, email) -> Contact | None:
 
 
 def archive(contact: Contact, *, archived: bool) -> Contact:
-    """Take somebody out of People, or bring them back. Their history stays, and events of theirs are still stored."""
+    """Take somebody out of People, or bring them back, blocked or not. Their history stays, and events of theirs are
+    still stored."""
     contact.archived_at = (contact.archived_at or now_in_seconds()) if archived else None
+    contact.blocked_at = contact.blocked_at if archived else None
     contact.updated_at = now_in_seconds()
-    contact.save(update_fields=["archived_at", "updated_at"])
+    contact.save(update_fields=["archived_at", "blocked_at", "updated_at"])
     return contact
+
+
+def block(contact: Contact) -> Contact:
+    """Archive somebody, and store no more events that their browsers send. `archive(archived=False)` ends both."""
+    contact.blocked_at = contact.blocked_at or now_in_seconds()
+    return archive(contact, archived=True)
 
 
 def _without_nulls(attributes: dict) -> dict:

@@ -17,7 +17,7 @@ from eventsapp.exporting import export
 from eventsapp.filters import HistoryFilter, asked_in
 from eventsapp.models import Contact, Event, EventSummary, Role, Tag, place_from
 from eventsapp.pages import staff_page
-from eventsapp.people import archive, change_contact, contact_by_id
+from eventsapp.people import archive, block, change_contact, contact_by_id
 from eventsapp.person_forms import DeletionForm, PersonForm, TagForm, attribute_rows
 from eventsapp.timeline import by_day, day_of
 from eventsapp.views import chips
@@ -98,6 +98,9 @@ def _act(request, contact: Contact):
         case "archive":
             archive(contact, archived=True)
             notices.success(request, f"{contact} is archived: in no list, segment or audience until brought back.")
+        case "block":
+            block(contact)
+            notices.success(request, f"{contact} is blocked: archived, and their browsers are not heard any more.")
         case "unarchive":
             archive(contact, archived=False)
             notices.success(request, f"{contact} is back.")

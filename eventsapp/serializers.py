@@ -269,7 +269,7 @@ class UserIn(ContactIn):
     new_session = Truth(required=False, allow_null=True)
 
     @classmethod
-    def read(cls, data) -> tuple[str | None, dict]:
+    def read(cls, data, *, needs_a_name: bool = True) -> tuple[str | None, dict]:
         """Return the id that decoded JSON names, if any, and the fields of a contact. Raises Refused, or DRF's
         ValidationError."""
         if not isinstance(data, dict):
@@ -285,6 +285,6 @@ class UserIn(ContactIn):
         if fields.pop("update_last_request_at", False) or fields.pop("new_session", False):
             fields["last_seen_at"] = now_in_seconds()
         fields.pop("new_session", None)
-        if not any((public_id, fields.get("external_id"), fields.get("email"))):
+        if needs_a_name and not any((public_id, fields.get("external_id"), fields.get("email"))):
             raise Refused(missing("user_id", "Say who it is: write one of user_id, email or id."))
         return public_id, fields

@@ -454,6 +454,18 @@ CONTACT_DELETED = shape(
         description="Who is deleted now.",
     ),
 )
+CONTACT_BLOCKED = shape(
+    "ContactBlocked",
+    record(
+        {
+            "type": const("contact"),
+            "id": CONTACT_ID,
+            "external_id": OR_NULL,
+            "blocked": {"type": "boolean", "const": True},
+        },
+        description="Who is blocked now.",
+    ),
+)
 MERGE_IN = shape(
     "Merge",
     record(
@@ -554,7 +566,14 @@ TAG = shape(
         examples=[{"type": "tag", "id": "102", "name": "VIP"}],
     ),
 )
-TAG_LIST = shape("TagList", record({"type": const("list"), "data": array(TAG)}, description="Tags, by name."))
+TAG_LIST = shape(
+    "TagList",
+    record(
+        {"type": const("list"), "data": array(TAG), "tags": array(TAG, description="The same, for API 1.x.")},
+        optional=("tags",),
+        description="Tags, by name.",
+    ),
+)
 TAG_IN = shape(
     "TagIn",
     record(
@@ -567,10 +586,19 @@ TAG_IN = shape(
                 "maximum": 10**9 - 1,
                 "description": "That of the tag to rename.",
             },
+            "users": array(
+                record(
+                    WHO | {"untag": {"type": "boolean", "description": "True takes it off them."}},
+                    optional=(*WHO, "untag"),
+                    anyOf=NAMED,
+                ),
+                maxItems=1000,
+                description="Whom to put it on, as API 1.x has it.",
+            ),
         },
-        optional=("id",),
-        description="A tag to find or to make; with its id, to rename.",
-        examples=[{"name": "VIP"}],
+        optional=("id", "users"),
+        description="A tag to find or to make; with its id, to rename; with users, to put on them.",
+        examples=[{"name": "VIP"}, {"name": "VIP", "users": [{"user_id": "314159"}]}],
     ),
 )
 ATTRIBUTE_ID = {"type": "string", "pattern": "^[0-9]{1,9}$", "examples": ["7"]}

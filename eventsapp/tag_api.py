@@ -1,4 +1,6 @@
-"""Tags over REST, as Intercom's API 2.x has them."""
+"""Tags over REST, as Intercom's API has them."""
+
+from dataclasses import replace
 
 from rest_framework import serializers
 from rest_framework.response import Response
@@ -6,14 +8,15 @@ from rest_framework.response import Response
 from eventsapp import shapes, tags
 from eventsapp.api import CONTACT_ID
 from eventsapp.errors import Fault, Refused, invalid
+from eventsapp.incoming import read_who
+from eventsapp.ingest import look_up
 from eventsapp.models import Scope, Tag
 from eventsapp.openapi import in_path, operation
 from eventsapp.people import contact_by_id
 from eventsapp.serializers import Text, tag_as_json
 from eventsapp.transport import ApiView
 
-# What Intercom tags in one request.
-MANY = ("users", "contacts", "companies")
+MOST_TAGGED = 1_000  # people in one request
 TAG_ID = in_path("tag_id", "The tag's id.", shapes.TAG_ID)
 
 
@@ -38,22 +41,34 @@ class Tags(ApiView):
     @operation("list_tags", "Tags", answers={200: ("The tags.", shapes.TAG_LIST)})
     def get(self, request):
         """List the tags, by name."""
-        return Response(_list(self.workspace.tags.all()))
+        listed = _list(self.workspace.tags.all())
+        # python-intercom 3 looks for this key.
+        return Response(listed | {"tags": listed["data"]})
 
-    @operation("create_tag", "Tags", asks=shapes.TAG_IN, answers={200: ("The tag.", shapes.TAG)}, refuses=(404, 409))
+    @operation(
+        "create_tag", "Tags", asks=shapes.TAG_IN, answers={200: ("The tag.", shapes.TAG)}, refuses=(404, 409, 410)
+    )
     def post(self, request):
-        """Make a tag, or rename one.
+        """Make a tag, rename one, or tag people with it.
 
-        A name that is there already, in whatever case, is that tag. With an id, the tag gets a new name.
+        A name that is there already, in whatever case, is that tag. With an id, the tag gets a new name. With users, as
+        API 1.x has it, it is put on them, or taken off those that say untag; one of them who is unknown leaves all as
+        they are.
         """
         sent = self.sent()
-        for many in MANY:
-            if isinstance(sent, dict) and many in sent:
-                raise Refused(invalid(many, "Tag one contact at a time: POST /contacts/{id}/tags."))
         fields = _read(TagIn, sent)
+        if sent.get("companies"):
+            raise Refused(invalid("companies", "Companies are not kept here. Write users."))
+        tagged, untagged = _people_in(self.workspace, sent)
         if "id" in fields:
-            return Response(tag_as_json(tags.rename(tags.tag_by_id(self.workspace, fields["id"]), fields["name"])))
-        return Response(tag_as_json(tags.find_or_create(self.workspace, fields["name"])))
+            tag = tags.rename(tags.tag_by_id(self.workspace, fields["id"]), fields["name"])
+        else:
+            tag = tags.find_or_create(self.workspace, fields["name"])
+        if tagged:
+            tags.put_on_all(tag, tagged)
+        if untagged:
+            tags.take_off_all(tag, untagged)
+        return Response(tag_as_json(tag))
 
 
 class OneTag(ApiView):
@@ -144,6 +159,37 @@ def _read(serializer, sent) -> dict:
     incoming = serializer(data=sent)
     incoming.is_valid(raise_exception=True)
     return dict(incoming.validated_data)
+
+
+def _people_in(workspace, sent: dict) -> tuple[set[int], set[int]]:
+    """Return the contacts (ids) that a body of API 1.x tags, and those that it untags. Raises Refused with the fault of
+    each that cannot be found."""
+    named = sent.get("users") or []
+    if not isinstance(named, list) or len(named) > MOST_TAGGED:
+        raise Refused(invalid("users", f'users must be a list of at most {MOST_TAGGED:,}: [{{"user_id": "25"}}].'))
+    faults, whose = [], []
+    for place, one in enumerate(named):
+        own: list[Fault] = []
+        if isinstance(one, dict):
+            whose.append((read_who(one, own), one.get("untag")))
+        else:
+            own = [Fault("parameter_invalid", 'must be an object, such as {"user_id": "25"}.')]
+        faults += [replace(fault, field=_place(place, fault)) for fault in own]
+    if faults:
+        raise Refused(*faults)
+    found, refused = look_up(workspace, {who for who, _ in whose}) if whose else ({}, {})
+    if refused:
+        unknown = [(place, *refused[who]) for place, (who, _) in enumerate(whose) if who in refused]
+        raise Refused(
+            *(replace(fault, field=_place(place, fault)) for place, fault, _ in unknown), status=unknown[0][2]
+        )
+    # Some SDKs send it as a text.
+    untagged = {found[who] for who, untag in whose if untag in (True, "true")}
+    return {found[who] for who, _ in whose} - untagged, untagged
+
+
+def _place(place: int, fault: Fault) -> str:
+    return f"users[{place}].{fault.field}" if fault.field else f"users[{place}]"
 
 
 def _list(found) -> dict:

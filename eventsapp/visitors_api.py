@@ -1,4 +1,4 @@
-"""Visitors over the API: the anonymous people of browsers, and who they turn out to be."""
+"""Visitors over the API: the anonymous people of browsers, and who they, or leads, turn out to be."""
 
 from rest_framework.response import Response
 
@@ -82,15 +82,45 @@ class ConvertVisitor(ApiView):
         if role is None:
             raise Refused(invalid("type", "type must be user or lead."))
         visitor = _visitor(self.workspace, _object(sent.get("visitor"), "visitor"))
-        public_id, fields = _fields(_object(sent.get("user", {}), "user"))
+        user = _object(sent.get("user", {}), "user")
         if role == Contact.Role.LEAD:
+            _, fields = _fields(user)
             return Response(contact_as_json(change_contact(visitor, fields | {"role": role})))
-        if not any((public_id, fields.get("external_id"), fields.get("email"))):
-            raise Refused(missing("user", "Say who they are: write user with one of id, user_id or email."))
-        user = change_or_create_user(self.workspace, public_id, fields)
-        if user.pk == visitor.pk:
-            raise Refused(invalid("user", "user names the visitor. Write the user_id that you give to your users."))
-        return Response(contact_as_json(merge(visitor, user)))
+        return Response(contact_as_json(_become_a_user(visitor, user)))
+
+
+class ConvertLead(ApiView):
+    """`POST /contacts/convert`."""
+
+    scopes = {"POST": Scope.PEOPLE_WRITE}
+
+    @operation(
+        "convert_lead",
+        "API 1.x",
+        asks=shapes.CONVERT_LEAD_IN,
+        answers={200: ("The user.", shapes.USER)},
+        refuses=(404, 409, 410),
+    )
+    def post(self, request):
+        """Make a lead a user.
+
+        The user is found by id, else user_id, else email, or made; what the lead did is theirs from then on.
+        """
+        sent = _object(self.sent(), "body")
+        lead = _visitor(self.workspace, _object(sent.get("contact"), "contact"), role=Contact.Role.LEAD)
+        return Response(user_as_json(_become_a_user(lead, _object(sent.get("user", {}), "user"))))
+
+
+def _become_a_user(contact: Contact, sent: dict) -> Contact:
+    """Let what a visitor or a lead did be what the user did whom `sent` names; return that one. Raises Refused and its
+    kind, or DRF's ValidationError."""
+    public_id, fields = _fields(sent)
+    if not any((public_id, fields.get("external_id"), fields.get("email"))):
+        raise Refused(missing("user", "Say who they are: write user with one of id, user_id or email."))
+    user = change_or_create_user(contact.workspace, public_id, fields)
+    if user.pk == contact.pk:
+        raise Refused(invalid("user", "user names the same one. Write the user_id that you give to your users."))
+    return merge(contact, user)
 
 
 def _object(sent, field: str) -> dict:
@@ -109,20 +139,21 @@ def _fields(sent: dict) -> tuple[str | None, dict]:
     return public_id, dict(incoming.validated_data)
 
 
-def _visitor(workspace, named) -> Contact:
-    """Return the visitor with the `id` or `user_id` in a mapping. Raises NotFound, Merged, and Refused for neither."""
+def _visitor(workspace, named, *, role: str = Contact.Role.VISITOR) -> Contact:
+    """Return the visitor, or the lead, with the `id` or `user_id` in a mapping. Raises NotFound, Merged, and Refused
+    for neither."""
     public_id, user_id = named.get("id"), named.get("user_id")
     if not any(isinstance(one, str) and one for one in (public_id, user_id)):
-        raise Refused(Fault("parameter_not_found", "Say which visitor: write one of user_id, id.", "user_id"))
+        raise Refused(Fault("parameter_not_found", f"Say which {role}: write one of user_id, id.", "user_id"))
     if not isinstance(public_id, str):
         found = Contact.objects.filter(workspace=workspace, external_id=user_id, deleted_at=None).only("pk").first()
         if found is None:
-            raise NotFound("Visitor Not Found", "user_id")
+            raise NotFound(f"{role.capitalize()} Not Found", "user_id")
         public_id = workspace.contact_id(found.pk)
-    visitor = contact_by_id(workspace, public_id)
-    if visitor.role != Contact.Role.VISITOR:
-        raise NotFound("Visitor Not Found", "user_id")
-    return visitor
+    contact = contact_by_id(workspace, public_id)
+    if contact.role != role:
+        raise NotFound(f"{role.capitalize()} Not Found", "user_id")
+    return contact
 
 
 def _as_json(visitor: Contact) -> dict:

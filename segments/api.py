@@ -3,6 +3,7 @@
 from functools import partial
 
 from django.db import IntegrityError, transaction
+from django.db.models import Q
 from rest_framework import serializers
 from rest_framework.response import Response
 
@@ -21,6 +22,7 @@ from segments.engine import Verdict, answer, explain, one_moment
 from segments.membership import segments_of
 from segments.models import Segment
 from segments.search import read_search
+from segments.values import IsOneOf
 
 PREVIEWED = 50
 SEGMENT_ID = in_path("segment_id", "The segment's id.", shapes.SEGMENT_ID)
@@ -224,6 +226,17 @@ def _segment(workspace, segment_id: str) -> Segment:
         return workspace.segments.active().get(pk=int(segment_id))
     except Segment.DoesNotExist:
         raise NotFound("Resource Not Found", "id") from None
+
+
+def in_segment(workspace, segment_id: str) -> Q:
+    """The test that somebody belongs to a segment at this moment. Raises NotFound, and Refused for one that cannot be
+    asked."""
+    if not segment_id.isdecimal() or len(segment_id) > 9:
+        raise NotFound("Resource Not Found", "segment_id")
+    segment = _segment(workspace, segment_id)
+    with one_moment() as now:
+        members = answer(_parsed(parse, workspace, segment.definition), now).ids
+    return Q(IsOneOf("pk", members))
 
 
 @transaction.atomic

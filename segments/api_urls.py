@@ -1,7 +1,10 @@
 """What programs ask of segments."""
 
+from eventsapp.legacy_api import narrowed_by
 from eventsapp.transport import api_path
 from segments import api
+
+narrowed_by["segment_id"] = api.in_segment
 
 urlpatterns = [
     api_path("contacts/search", api.ContactSearch),

@@ -2,7 +2,7 @@
 
 import pytest
 
-from eventsapp.models import Contact
+from eventsapp.models import Contact, Source
 
 pytestmark = pytest.mark.django_db
 
@@ -99,8 +99,23 @@ def test_who_is_archived_belongs_nowhere_until_they_are_back(api, buyer, does):
     assert api.get("/events?type=user&user_id=buyer&summary=true").json()["events"][0]["count"] == 1
 
 
+def test_who_is_blocked_is_archived_and_their_browsers_are_not_heard(api, buyer, does):
+    address = f"/contacts/{buyer.public_id}"
+    for _ in range(2):
+        blocked = {"type": "contact", "id": buyer.public_id, "external_id": "buyer", "blocked": True}
+        assert api.post(f"{address}/block").json() == blocked
+    assert api.get("/contacts").json()["total_count"] == 0
+    for source in (Source.BROWSER, Source.BROWSER_VERIFIED):
+        [outcome] = does(buyer, "placed-order", source=source)
+        assert (outcome.status, outcome.fault.code) == (403, "action_forbidden")
+    does(buyer, "placed-order")  # what the shop's own server says is heard
+    api.post(f"{address}/unarchive")
+    assert api.get("/contacts").json()["total_count"] == 1
+    assert does(buyer, "placed-order", source=Source.BROWSER)[0].fault is None
+
+
 def test_nobody_is_archived_without_the_scope_or_from_another_workspace(api_with, buyer, other_shop):
-    for action in ("archive", "unarchive"):
+    for action in ("archive", "unarchive", "block"):
         path = f"/contacts/{buyer.public_id}/{action}"
         assert api_with("read").post(path).status_code == 403
         assert api_with("admin", workspace=other_shop).post(path).status_code == 404

@@ -3,10 +3,12 @@
 from datetime import timedelta
 
 import pytest
+from django.conf import settings
 from django.utils import timezone
 
 from eventsapp.models import ApiToken, BulkJob, Contact, Event, EventType, Workspace
 from eventsapp.tags import find_or_create, put_on
+from segments.models import Segment
 
 pytestmark = pytest.mark.django_db
 
@@ -14,6 +16,106 @@ pytestmark = pytest.mark.django_db
 def item(**event):
     data = {"event_name": "placed-order", "created_at": 1_760_000_000, "user_id": "25"} | event
     return {"method": "post", "data_type": "event", "data": data}
+
+
+# Which generation ----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("headers", "is_1_x"),
+    [
+        ({}, False),
+        ({"user-agent": "python-intercom/3.1.0"}, True),
+        ({"user-agent": "intercom-node-client/2.0.0"}, True),
+        ({"user-agent": "intercom-java/2.8.2"}, True),
+        ({"user-agent": "python-intercom/5.0.1"}, False),
+        ({"user-agent": "intercom-node-client/3.0.0"}, False),
+        ({"user-agent": "python-intercom/3.1.0", "intercom-version": "2.11"}, False),
+        ({"intercom-version": "1.4"}, True),
+        ({"intercom-version": "Preview"}, False),
+    ],
+    ids=str,
+)
+def test_contacts_are_leads_for_those_who_speak_1_x(api, headers, is_1_x):
+    made = api.post("/contacts", {"email": "joe@example.com"}, headers=headers).json()
+    role = Contact.objects.get().role
+    assert (role, made["type"], "user_id" in made) == (("lead" if is_1_x else "user"), "contact", is_1_x)
+
+
+# Leads ---------------------------------------------------------------------------------------------------------------
+
+OLD = {"user-agent": "python-intercom/3.1.0"}
+
+
+@pytest.fixture
+def old(api):
+    """An app that speaks 1.x."""
+
+    class Old:
+        def get(self, path):
+            return api.client.get(path, headers={"authorization": f"Bearer {api.token}"} | OLD)
+
+        def post(self, path, body):
+            return api.post(path, body, headers=OLD)
+
+    return Old()
+
+
+def test_each_post_makes_another_lead_with_a_user_id_of_its_own(old):
+    first, second = (old.post("/contacts/", {"email": "joe@example.com"}).json() for _ in range(2))
+    assert first["id"] != second["id"]
+    assert first["user_id"] != second["user_id"]
+    assert (first["type"], first["anonymous"]) == ("contact", True)
+    assert old.get(f"/contacts/{first['id']}").json() == first
+    assert old.get(f"/contacts?user_id={second['user_id']}").json() == second
+
+
+@pytest.mark.parametrize("named", ["id", "user_id"])
+def test_a_lead_is_changed_by_whoever_names_it(old, named):
+    made = old.post("/contacts", {"email": "joe@example.com"}).json()
+    changed = old.post("/contacts", {named: made[named], "name": "Joe", "custom_attributes": {"plan": "pro"}}).json()
+    assert changed["id"] == made["id"]
+    assert (changed["name"], changed["email"], changed["custom_attributes"]) == ("Joe", made["email"], {"plan": "pro"})
+    assert old.post("/contacts", {"user_id": "nobody"}).status_code == 404
+
+
+def test_users_are_no_leads(old, api):
+    user = api.post("/users", {"user_id": "25"}).json()
+    assert old.post("/contacts", {"user_id": "25", "name": "Joe"}).status_code == 404
+    assert old.get("/contacts?user_id=25").status_code == 404
+    assert old.get("/contacts").json()["contacts"] == []
+    assert old.get(f"/contacts/{user['id']}").json()["type"] == "user"
+
+
+def test_leads_are_listed_page_by_page_and_by_email(old, person):
+    for number in range(5):
+        person(f"lead-{number}", role="lead", email=f"{number % 2}@example.org")
+    person("user", email="0@example.org")
+    first = old.get("/contacts?per_page=3").json()
+    assert (first["type"], first["total_count"], len(first["contacts"])) == ("contact.list", 5, 3)
+    path = first["pages"]["next"].removeprefix(settings.BASE_URL)
+    second = old.get(path).json()
+    assert second["pages"]["next"] is None
+    listed = [lead["user_id"] for lead in first["contacts"] + second["contacts"]]
+    assert listed == [f"lead-{number}" for number in (4, 3, 2, 1, 0)]
+    found = old.get("/contacts?email=0@EXAMPLE.org&per_page=2").json()
+    assert (found["total_count"], "email=0%40EXAMPLE.org" in found["pages"]["next"]) == (3, True)
+
+
+def test_a_lead_becomes_a_user_with_what_it_did(old, api):
+    lead = old.post("/contacts", {"email": "joe@example.com"}).json()
+    api.post("/events", {"event_name": "asked", "created_at": 1_760_000_000, "id": lead["id"]})
+    user = old.post("/contacts/convert", {"contact": {"user_id": lead["user_id"]}, "user": {"user_id": "25"}}).json()
+    assert (user["type"], user["user_id"], user["email"]) == ("user", "25", "joe@example.com")
+    assert [event["event_name"] for event in api.get("/events?type=user&user_id=25").json()["events"]] == ["asked"]
+    assert old.get(f"/contacts/{lead['id']}").status_code == 410
+    for wrong, status in (
+        ({"user": {"user_id": "25"}}, 400),
+        ({"contact": {"user_id": "25"}, "user": {"user_id": "25"}}, 404),
+        ({"contact": {}, "user": {"user_id": "25"}}, 400),
+        ({"contact": {"user_id": "nobody"}, "user": {"user_id": "25"}}, 404),
+    ):
+        assert old.post("/contacts/convert", wrong).status_code == status
 
 
 # Users ---------------------------------------------------------------------------------------------------------------
@@ -201,3 +303,18 @@ def test_users_are_scrolled_until_nobody_is_left(api, person):
         scroll = answer["scroll_param"]
     assert seen == [f"u{number}" for number in range(104, -1, -1)]
     assert answer["scroll_param"] is None
+
+
+def test_a_list_of_users_narrows_to_a_segment(api, person, shop):
+    for number in range(3):
+        person(f"pro-{number}", plan="pro")
+    person("free", plan="free")
+    person("lead", role="lead", plan="pro")
+    pros = {"kind": "attribute", "field": "custom_attributes.plan", "op": "is", "value": "pro"}
+    segment = Segment.objects.create(workspace=shop, name="Pros", definition={"match": "all", "conditions": [pros]})
+    first = api.get(f"/users?segment_id={segment.pk}&per_page=2").json()
+    assert first["total_count"] == 3
+    second = api.get(first["pages"]["next"].removeprefix(settings.BASE_URL)).json()
+    assert [user["user_id"] for user in first["users"] + second["users"]] == ["pro-2", "pro-1", "pro-0"]
+    for unknown in ("4711", "x", "9" * 12):
+        assert api.get(f"/users?segment_id={unknown}").status_code == 404

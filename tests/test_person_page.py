@@ -626,6 +626,7 @@ def test_the_export_holds_everything_about_them(editor, buyer, person, does, rul
         "updated_at": told["profile"]["updated_at"],
         "last_seen_at": None,
         "archived_at": None,
+        "blocked_at": None,
         "unsubscribed_from_emails": False,
     }
     assert told["tags"] == ["VIP"]

@@ -21,7 +21,8 @@ def test_a_name_is_one_tag_in_whatever_case(api, vip):
     assert api.post("/tags", {"name": "vip"}).json() == vip
     other = api.post("/tags", {"name": "Éclair"}).json()
     assert api.post("/tags", {"name": "E\u0301CLAIR"}).json() == other
-    assert api.get("/tags").json() == {"type": "list", "data": [vip, other]}
+    # Under two names: SDKs of API 1.x look for the second.
+    assert api.get("/tags").json() == {"type": "list", "data": [vip, other], "tags": [vip, other]}
     assert api.get(f"/tags/{vip['id']}").json() == vip
 
 
@@ -45,6 +46,28 @@ def test_people_are_tagged_and_untagged(api, buyer, vip):
     assert api.delete(f"{address}/tags/{vip['id']}").json() == vip
     assert api.delete(f"{address}/tags/{vip['id']}").status_code == 404
     assert api.get(address).json()["tags"]["data"] == []
+
+
+def test_many_are_tagged_and_untagged_as_api_1_has_it(api, person, django_assert_max_num_queries):
+    ben = person("ben", email="ben@example.org")
+    person("ada")
+    person(None, email="cleo@example.org")
+    named = [{"user_id": "ada"}, {"id": ben.public_id}, {"email": "CLEO@example.org"}]
+    with django_assert_max_num_queries(12):
+        vip = api.post("/tags", {"name": "VIP", "users": named, "tag_or_untag": "tag"}).json()
+
+    def tagged():
+        return {contact["external_id"] for contact in api.get(f"/contacts?tag_id={vip['id']}").json()["data"]}
+
+    assert tagged() == {"ada", "ben", None}
+    assert (
+        api.post("/tags", {"name": "vip", "users": [{"user_id": "ada", "untag": True}, {"user_id": "ben"}]}).json()
+        == vip
+    )
+    assert tagged() == {"ben", None}
+    refused = api.post("/tags", {"name": "VIP", "users": [{"user_id": "ada"}, {"user_id": "nobody"}]})
+    assert (refused.status_code, refused.json()["errors"][0]["field"]) == (404, "users[1].user_id")
+    assert tagged() == {"ben", None}
 
 
 def test_a_list_of_people_looks_their_tags_up_once(api, person, vip, django_assert_max_num_queries):
@@ -93,7 +116,10 @@ def test_a_tag_that_a_segment_asks_for_stays(api_with, vip):
         ({"name": "x" * 256}, "name"),
         ({"name": "a\0b"}, "name"),
         ({"name": "x", "id": True}, "id"),
-        ({"name": "x", "users": [{"id": "1"}]}, "users"),
+        ({"name": "x", "users": {"id": "1"}}, "users"),
+        ({"name": "x", "users": [{"user_id": "buyer"}, 7]}, "users[1]"),
+        ({"name": "x", "users": [{}]}, "users[0].user_id"),
+        ({"name": "x", "companies": [{"id": "1"}]}, "companies"),
     ],
     ids=str,
 )

@@ -48,9 +48,40 @@ def people(sdk):
     sdk.users.delete(sdk.users.find(user_id="gone"))
     assert [one.user_id for one in sdk.users.all()] == ["sdk-user"]
     assert list(sdk.admins.all()) == []
-    lead = sdk.leads.create(role="lead", email="lead@example.org")
-    assert "lead@example.org" in [one.email for one in sdk.leads.all()]
-    return made, lead
+    return made, leads(sdk)
+
+
+def leads(sdk):
+    lead = sdk.leads.create(email="lead@example.org")
+    assert [one.email for one in sdk.leads.all()] == ["lead@example.org"]
+    lead.name = "Leah"
+    sdk.leads.save(lead)
+    assert (sdk.leads.find(id=lead.id).name, sdk.leads.find(user_id=lead.user_id).id) == ("Leah", lead.id)
+    other = sdk.leads.create(email="lead@example.org")
+    assert other.id != lead.id
+    sdk.events.create(event_name="converted", created_at=AT, id=other.id)
+    sdk.leads.convert(other, sdk.users.create(user_id="converted"))
+    assert [one.event_name for one in sdk.events.find_all(type="user", user_id="converted")] == ["converted"]
+    sdk.users.delete(sdk.users.find(user_id="converted"))
+    return lead
+
+
+def tags_and_segments(sdk, made):
+    sdk.tags.tag(name="VIP", users=[{"user_id": made.user_id}, {"id": made.id}])
+    assert [one.name for one in sdk.tags.all()] == ["VIP"]
+    [vip] = sdk.tags.all()
+    assert [one.id for one in sdk.users.find_all(tag_id=vip.id)] == [made.id]
+    sdk.tags.untag(name="VIP", users=[{"user_id": made.user_id}])
+    assert list(sdk.users.find_all(tag_id=vip.id)) == []
+    segment = sdk.post(
+        "/segments",
+        {
+            "name": "Known by email",
+            "definition": {"conditions": [{"kind": "attribute", "field": "email", "op": "known"}]},
+        },
+    )
+    assert [one.name for one in sdk.segments.all()] == ["Known by email"]
+    assert [one.id for one in sdk.users.find_all(segment_id=segment["id"])] == [made.id]
 
 
 def events(sdk, made, lead):
@@ -107,6 +138,7 @@ def all_errors(sdk):
 if __name__ == "__main__":
     sdk = client()
     made, lead = people(sdk)
+    tags_and_segments(sdk, made)
     events(sdk, made, lead)
     bulk(sdk)
     all_errors(sdk)
