@@ -33,6 +33,10 @@ TYPES = {type: type for type in DataAttribute.Type.values} | {"datetime": "date"
 class OptionIn(serializers.Serializer):
     value = Text(max_length=255)
 
+    def to_internal_value(self, data):
+        # python-intercom 4 sends bare texts.
+        return super().to_internal_value({"value": data} if isinstance(data, str) else data)
+
 
 class AttributeChanges(serializers.Serializer):
     """What may be changed of an attribute."""

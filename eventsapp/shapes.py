@@ -635,7 +635,12 @@ ATTRIBUTE_LIST = shape(
 ATTRIBUTE_FIELDS = {
     "description": {"type": ["string", "null"], "maxLength": MAX_TEXT, "pattern": NO_NUL},
     "options": {
-        "anyOf": [array(OPTION, maxItems=0), array(OPTION, minItems=2, uniqueItems=True), {"type": "null"}],
+        "anyOf": [
+            array(OPTION, maxItems=0),
+            array(OPTION, minItems=2, uniqueItems=True),
+            array(text("The same, as a bare text."), minItems=2, uniqueItems=True),
+            {"type": "null"},
+        ],
         "description": "The only texts that it may be; none leaves all possible.",
     },
     "messenger_writable": {"type": ["boolean", "null"], "description": "Whether browsers may change it unsigned."},

@@ -116,8 +116,18 @@ class AutoMessageQuerySet(models.QuerySet):
         return self.exclude(state=AutoMessage.State.ARCHIVED)
 
 
+class Rules(models.Manager.from_queryset(AutoMessageQuerySet)):
+    """Leaves out what was sent to one person alone."""
+
+    def get_queryset(self):
+        return super().get_queryset().exclude(trigger=None)
+
+
 class AutoMessage(models.Model):
-    """A rule: when this event happens with these metadata, to one of this audience, send this text."""
+    """A rule: when this event happens with these metadata, to one of this audience, send this text.
+
+    Without a trigger it is no rule, but what was sent to one person (messaging.single), and among `every` alone.
+    """
 
     class State(models.TextChoices):
         DRAFT = "draft", "Draft"
@@ -151,7 +161,7 @@ class AutoMessage(models.Model):
     state = models.CharField(max_length=10, choices=State, default=State.DRAFT, editable=False)
     paused_because = models.TextField(blank=True, editable=False, help_text="If it paused itself.")
 
-    trigger = models.ForeignKey(EventType, models.PROTECT, related_name="auto_messages")
+    trigger = models.ForeignKey(EventType, models.PROTECT, null=True, related_name="auto_messages")
     where = models.JSONField(default=list, blank=True, help_text="Conditions on the metadata of that very event.")
     nth = models.PositiveIntegerField(
         null=True,
@@ -206,10 +216,19 @@ class AutoMessage(models.Model):
     caught_up = models.BooleanField(
         default=True, editable=False, help_text="Events stored while it was going live were looked for."
     )
+    owner = models.ForeignKey(
+        settings.AUTH_USER_MODEL,
+        models.SET_NULL,
+        null=True,
+        editable=False,
+        related_name="+",
+        help_text="Who sent it to one person.",
+    )
     created_at = models.DateTimeField(auto_now_add=True)
     updated_at = models.DateTimeField(auto_now=True)
 
-    objects = AutoMessageQuerySet.as_manager()
+    objects = Rules()
+    every = AutoMessageQuerySet.as_manager()
 
     class Meta:
         ordering = ["name"]

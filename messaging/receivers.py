@@ -34,6 +34,8 @@ def forget_messages(sender, contacts, **kwargs):
     ids = [delivery.mail_id for delivery in mails.iterator(chunk_size=2000)]
     transaction.on_commit(lambda: outbox.forget(ids))
     _forget_addresses(contacts)
+    # What was written to one of them alone.
+    AutoMessage.every.filter(trigger=None, deliveries__contact__in=contacts).delete()
     for model in (Delivery, Recipient, Mailbox):
         model.objects.filter(contact__in=contacts).delete()
 

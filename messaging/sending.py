@@ -152,13 +152,18 @@ def _reason_not_to(delivery: Delivery, policy: Policy) -> End | None:
 def _has_had_enough(delivery: Delivery, policy: Policy) -> bool:
     """Whether the person got as many messages lately as the workspace sends anybody. Decided under a lock on them, by
     which of two that are about to be sent the later one sees the earlier."""
-    if delivery.message.is_transactional or delivery.is_unverified or policy.most is None:
+    rule = delivery.message
+    # What was sent to one person alone counts no more than it is counted.
+    if not rule.trigger_id or rule.is_transactional or delivery.is_unverified or policy.most is None:
         return False
     since = timezone.now() - timedelta(days=policy.most_days)
     with transaction.atomic():
         Contact.objects.select_for_update(no_key=True).get(pk=delivery.contact_id)
         others = Delivery.objects.filter(
-            contact=delivery.contact_id, message__is_transactional=False, is_unverified=False
+            contact=delivery.contact_id,
+            message__is_transactional=False,
+            message__trigger__isnull=False,
+            is_unverified=False,
         )
         # One that is being sent counts once it has passed this point.
         passed = Q(state=State.SENT, sent_at__gte=since) | Q(state=State.SENDING, is_let_through=True)

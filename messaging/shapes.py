@@ -1,7 +1,7 @@
 """What requests and answers of the API say of messages."""
 
 from eventsapp.openapi import record, shape
-from eventsapp.shapes import CONTACT_ID, METADATA, NO_NUL, OR_NULL, array, const, text, unix
+from eventsapp.shapes import ADMIN, CONTACT_ID, METADATA, NO_NUL, OR_NULL, array, const, text, unix
 from messaging.conditions import STATES
 from messaging.drafting import MOST_PER_HOUR, MOST_SECONDS, MOST_TIMES
 from messaging.drafting import STATES as WRITTEN_STATES
@@ -279,4 +279,67 @@ MESSAGE_LIST = shape(
 )
 MESSAGE_ARCHIVED = shape(
     "AutoMessageArchived", record({"type": const("auto_message"), "id": MESSAGE_ID, "archived": {"type": "boolean"}})
+)
+
+# To one person --------------------------------------------------------------------------------------------------------
+
+ONE_MESSAGE_IN = shape(
+    "OneMessageIn",
+    record(
+        {
+            "message_type": {"type": "string", "enum": ["email", "inapp", "in_app"]},
+            "subject": {"type": ["string", "null"], "maxLength": 255, "pattern": NO_NUL}
+            | {"description": "Of an email; of others a heading."},
+            "body": text("HTML or plain text, with {{ contact.name }} and the like.", most=LONGEST),
+            "template": {"type": "string", "description": "Some SDKs send plain or personal. It is ignored."},
+            "from": {
+                "anyOf": [
+                    record(
+                        {"type": const("admin"), "id": {"type": ["string", "integer"]}},
+                        description="A colleague: see GET /admins.",
+                    ),
+                    {"type": "null"},
+                ]
+            },
+            "to": record(
+                {
+                    "type": {"type": "string"},
+                    "id": CONTACT_ID | {"description": "The contact's id."},
+                    "user_id": text("Your own id of the person."),
+                    "email": text("Their email."),
+                },
+                optional=("type", "id", "user_id", "email"),
+                anyOf=[
+                    {"required": [name], "properties": {name: {"type": "string"}}}
+                    for name in ("id", "user_id", "email")
+                ],
+            ),
+        },
+        optional=("subject", "template", "from"),
+        description="A message to one person.",
+        examples=[
+            {
+                "message_type": "email",
+                "subject": "Your order",
+                "body": "Hello {{ contact.name }}, it is on its way.",
+                "to": {"type": "user", "user_id": "314159"},
+            }
+        ],
+    ),
+)
+ONE_MESSAGE = shape(
+    "OneMessage",
+    record(
+        {
+            "type": const("admin_message"),
+            "id": MESSAGE_ID,
+            "created_at": unix("In Unix seconds."),
+            "subject": {"type": "string"},
+            "body": {"type": "string", "description": "As it was written."},
+            "message_type": {"type": "string", "enum": ["email", "inapp"]},
+            "owner": {"anyOf": [record(ADMIN), {"type": "null"}]},
+            "delivery": DELIVERY,
+        },
+        description="A message to one person, and what became of it.",
+    ),
 )

@@ -13,6 +13,6 @@ class Migration(migrations.Migration):
         migrations.AddField(
             model_name='contact',
             name='blocked_at',
-            field=models.BigIntegerField(editable=False, help_text='Archived, and their browsers say nothing.', null=True),
+            field=models.BigIntegerField(editable=False, help_text='Archived, and their browsers unheard.', null=True),
         ),
     ]

@@ -86,10 +86,37 @@ async function moving(sdk) {
   assert.deepEqual((await sdk.contacts.listAttachedSegments({ contact_id: user.id })).data, []);
   assert.equal((await sdk.contacts.archive({ contact_id: user.id })).archived, true);
   assert.equal((await sdk.contacts.unarchive({ contact_id: user.id })).archived, false);
+  if (sdk.contacts.blockContact) assert.equal((await sdk.contacts.blockContact({ contact_id: user.id })).blocked, true);
   assert.equal((await sdk.contacts.delete({ contact_id: user.id })).deleted, true);
   await refused(() => sdk.contacts.find({ contact_id: user.id }), 404, "not_found");
   assert.equal((await sdk.admins.identify()).app.name, "SDK");
   assert.deepEqual((await sdk.admins.list()).admins, []);
+}
+
+async function attributesTagsAndMessages(sdk, made) {
+  const one = await sdk.dataAttributes.create({ name: "plan_level", model: "contact", data_type: "string" });
+  assert.equal(one.full_name, "custom_attributes.plan_level");
+  // Version 6 takes the changes themselves.
+  const changed = await sdk.dataAttributes.update({
+    data_attribute_id: one.id, archived: true, body: { archived: true },
+  });
+  assert.equal(changed.archived, true);
+  const names = async (query) => (await sdk.dataAttributes.list(query)).data.map((found) => found.name);
+  assert.ok((await names({ model: "contact", include_archived: true })).includes("plan_level"));
+  assert.ok(!(await names({ model: "contact" })).includes("plan_level"));
+
+  const vip = await sdk.tags.create({ name: "VIP" });
+  const many = await sdk.tags.create({ name: "VIP", users: [{ id: made.id }] });
+  assert.equal(many.id, vip.id);
+  assert.deepEqual((await sdk.contacts.listAttachedTags({ contact_id: made.id })).data.map((tag) => tag.id), [vip.id]);
+  assert.equal((await sdk.tags.untagContact({ contact_id: made.id, id: vip.id, tag_id: vip.id })).id, vip.id);
+  assert.equal((await sdk.tags.tagContact({ contact_id: made.id, id: vip.id, tag_id: vip.id })).id, vip.id);
+  assert.deepEqual((await sdk.tags.list()).data.map((tag) => tag.name), ["VIP"]);
+
+  const message = { message_type: "inapp", body: "Hello {{ contact.name }}", to: { type: "user", id: made.id } };
+  const sent = await sdk.messages.create(message);
+  assert.deepEqual([sent.type, sent.message_type], ["admin_message", "inapp"]);
+  await refused(() => sdk.messages.create({ ...message, message_type: "email" }), 422, "parameter_not_found");
 }
 
 async function errors(sdk) {
@@ -120,6 +147,7 @@ async function errors(sdk) {
   const [made, lead] = await people(sdk);
   await events(sdk, made, lead);
   await moving(sdk);
+  await attributesTagsAndMessages(sdk, made);
   await errors(sdk);
   process.stdout.write(JSON.stringify({ id: made.id, lead: lead.id }));
 })().catch((error) => {

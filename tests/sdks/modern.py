@@ -1,5 +1,6 @@
 """What python-intercom 4 and 5 do with people and events. Reads where to from the environment; fails by assertion."""
 
+import inspect
 import json
 import os
 import sys
@@ -94,10 +95,39 @@ def moving(sdk):
     assert segments["data"] == []
     assert sdk.contacts.archive(user.id).archived
     assert not sdk.contacts.unarchive(user.id).archived
+    if hasattr(sdk.contacts, "block_contact"):
+        assert sdk.contacts.block_contact(user.id).blocked
     assert sdk.contacts.delete(user.id).deleted
     refused(lambda: sdk.contacts.find(user.id), 404, "not_found")
     assert sdk.admins.identify().app.name == "SDK"
     assert sdk.admins.list().admins == []
+
+
+def attributes_tags_and_messages(sdk, made):
+    fields = {"name": "plan_level", "model": "contact", "data_type": "string"}
+    # Version 4 takes the fields themselves.
+    is_old = "request" not in inspect.signature(sdk.data_attributes.create).parameters
+    one = sdk.data_attributes.create(**fields) if is_old else sdk.data_attributes.create(request=fields)
+    assert one.full_name == "custom_attributes.plan_level"
+    change = {"archived": True}
+    changed = sdk.data_attributes.update(one.id, **change if is_old else {"request": change})
+    assert changed.archived
+    names = [found.name for found in sdk.data_attributes.list(model="contact", include_archived=True).data]
+    assert {"email", "plan", "plan_level"} <= {*names}
+    assert "plan_level" not in [found.name for found in sdk.data_attributes.list(model="contact").data]
+
+    vip = sdk.tags.create(request={"name": "VIP"})
+    many = sdk.tags.create(request={"name": "VIP", "users": [{"id": made.id}]})
+    assert (vip.id, vip.name) == (many.id, "VIP")
+    assert [tag.id for tag in sdk.contacts.list_attached_tags(made.id).data] == [vip.id]
+    assert sdk.tags.untag_contact(made.id, vip.id).id == vip.id
+    assert sdk.tags.tag_contact(made.id, tag_id=vip.id).id == vip.id
+    assert [tag.name for tag in sdk.tags.list().data] == ["VIP"]
+
+    message = {"message_type": "inapp", "body": "Hello {{ contact.name }}", "to": {"type": "user", "id": made.id}}
+    sent = sdk.messages.create(request=message)
+    assert (sent.type, sent.message_type) == ("admin_message", "inapp")
+    refused(lambda: sdk.messages.create(request=message | {"message_type": "email"}), 422, "parameter_not_found")
 
 
 def errors(sdk, made):
@@ -137,5 +167,6 @@ if __name__ == "__main__":
     made, lead = people(sdk)
     events(sdk, made, lead)
     moving(sdk)
+    attributes_tags_and_messages(sdk, made)
     errors(sdk, made)
     json.dump({"id": made.id, "lead": lead.id}, sys.stdout)
