@@ -40,7 +40,9 @@ PLAIN = re.compile(r"mailbox_token=([\w.:=-]+)", re.ASCII)
 def messages_for(session: Session) -> QuerySet[Delivery]:
     """The in-app messages that a browser may read."""
     found = Delivery.objects.filter(contact=session.contact, state=Delivery.State.SENT)
-    found = found.filter(version__rule__channel=AutoMessage.Channel.IN_APP)
+    in_app = AutoMessage.Channel.IN_APP
+    # What was sent to one person has no versions.
+    found = found.filter(Q(version__rule__channel=in_app) | Q(version=None, message__channel=in_app))
     of_device = Q(is_unverified=True, event_id__range=session.events_of_device)
     match session.kind:
         case Kind.VERIFIED:
@@ -61,7 +63,7 @@ def mailbox_json(session: Session) -> bytes:
             "messages": [
                 {
                     "id": str(uuid),
-                    "style": rule.get("display", AutoMessage.Display.CARD),
+                    "style": (rule or {}).get("display", AutoMessage.Display.CARD),
                     "subject": subject,
                     "body": nodes(body),
                     "at": int(sent_at.timestamp()),

@@ -364,6 +364,21 @@ def test_a_proven_user_changes_themself(shop, browser, secret, person):
     assert told["ignored"] == ["email: this browser may not change it."]
 
 
+def test_a_message_to_one_person_shows_in_their_proven_browser_alone(shop, browser, secret, person, api_with, worker):
+    person("25", name="Ada")
+    sent = {"message_type": "inapp", "body": "Hello {{ contact.name }}", "to": {"user_id": "25"}}
+    assert api_with("admin").post("/messages", sent).status_code == 200
+    worker()
+    theirs, claimed = browser(), browser()
+    theirs.boot(user_id="25", user_hash=user_hash(secret, "25"))
+    [message] = theirs.messages().json()["messages"]
+    assert (message["style"], message["body"]) == ("card", [["p", {}, ["Hello Ada"]]])
+    claimed.boot(user_id="25")
+    assert claimed.messages().json()["messages"] == []
+    theirs.report(message, "dismissed")
+    assert theirs.messages().json()["messages"] == []
+
+
 def test_a_value_of_another_type_is_left_out_and_staff_are_told(shop, browser, api):
     api.post("/users", {"user_id": "1", "custom_attributes": {"seats": 3}})
     told = browser().boot(user_id="25", seats="three", city="Oslo")
