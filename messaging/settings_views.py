@@ -4,6 +4,7 @@ addresses that are written to no more. Sections of the settings page."""
 from django import forms
 from django.conf import settings
 from django.contrib import messages as notices
+from django.db import transaction
 from django.db.models import ProtectedError
 from django.shortcuts import get_object_or_404, redirect
 from django.urls import reverse
@@ -14,7 +15,7 @@ from eventsapp.models import Role
 from eventsapp.pages import staff_page
 from eventsapp.panels import Dependent, listed
 from eventsapp.text import fold
-from messaging.models import Policy, Sender
+from messaging.models import AutoMessage, Policy, Sender
 from messaging.models import new_secret as make_secret
 
 LISTED = 100
@@ -100,7 +101,10 @@ def add_sender(request, workspace):
 def remove_sender(request, workspace, pk):
     sender = get_object_or_404(workspace.senders, pk=pk)
     try:
-        sender.delete()
+        with transaction.atomic():
+            # What went to one person from it, or waits to, is no rule whose sender could be chosen.
+            AutoMessage.every.filter(trigger=None, sender=sender).update(sender=None)
+            sender.delete()
     except ProtectedError as error:
         rules = [Dependent("Auto-message", rule.name, "") for rule in sorted(error.protected_objects, key=str)]
         notices.error(request, f"{sender} is the sender of {listed(rules)}. Choose another one there first.")

@@ -73,6 +73,9 @@ def test_it_comes_from_a_colleague_whose_address_may_send(app, admin, shop, buye
     assert sent["owner"]["email"] == admin.user.email
     worker()
     assert mail.outbox[0].from_email == f"Ann <{admin.user.email}>"
+    # It keeps no address from being removed.
+    admin.post(f"/app/{shop.app_id}/settings/senders/{Sender.objects.get().pk}/remove/")
+    assert not Sender.objects.exists()
 
 
 def test_the_same_key_again_sends_nothing_new(app, buyer, send, worker, other_shop, api_with):
