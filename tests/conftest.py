@@ -13,7 +13,9 @@ from pathlib import Path
 
 import pytest
 
-# Before Django reads its settings: a folder of this run's own, and the database it is told to use.
+# Before Django reads its settings (named here and not in pyproject.toml, from where pytest-django would read them too
+# early): a folder of this run's own, and the database it is told to use.
+os.environ["DJANGO_SETTINGS_MODULE"] = "eventsapp.config.settings"
 os.environ["EVENTSAPP_VAR"] = tempfile.mkdtemp(prefix="eventsapp-test-")
 os.environ.pop("EMAIL_URL", None)
 os.environ["ANYMAIL_WEBHOOK_SECRET"] = "provider:only for tests"
