@@ -1,5 +1,6 @@
 """Visitors over the API: the anonymous people of browsers, and who they turn out to be."""
 
+from django.db import transaction
 from rest_framework.response import Response
 
 from eventsapp import legacy_shapes as shapes
@@ -87,9 +88,11 @@ class ConvertVisitor(ApiView):
             return Response(contact_as_json(change_contact(visitor, fields | {"role": role})))
         if not any((public_id, fields.get("external_id"), fields.get("email"))):
             raise Refused(missing("user", "Say who they are: write user with one of id, user_id or email."))
-        user = change_or_create_user(self.workspace, public_id, fields)
-        if user.pk == visitor.pk:
-            raise Refused(invalid("user", "user names the visitor. Write the user_id that you give to your users."))
+        with transaction.atomic():
+            user = change_or_create_user(self.workspace, public_id, fields)
+            if user.role == Contact.Role.VISITOR:
+                # What was just written of them is undone.
+                raise Refused(invalid("user", "user names a visitor. Write the user_id that you give to your users."))
         return Response(contact_as_json(merge(visitor, user)))
 
 
