@@ -25,6 +25,7 @@ from django.db import connection, transaction
 from eventsapp.batches import End
 from eventsapp.incoming import IncomingEvent
 from eventsapp.ingest import Outcome
+from eventsapp.logs import route_of
 from eventsapp.models import ApiRequest
 from eventsapp.redaction import without_secrets
 
@@ -70,7 +71,7 @@ def remember(request, response):
             logging.ERROR if response.status_code >= 500 else logging.INFO,
             "%s %s answered %s (request %s, workspace %s)",
             quote(request.method or ""),
-            quote(request.path),
+            route_of(request),
             response.status_code,
             request.request_id,
             token.workspace.app_id if token else "unknown",
