@@ -7,10 +7,22 @@ import json
 import re
 from urllib.parse import unquote_plus
 
+from django.contrib.admin.models import LogEntry
 from django.db import transaction
 
 from eventsapp import signals, volumes
-from eventsapp.models import ApiRequest, BulkJob, Contact, Event, EventSummary, HandOver, Tagging, now_in_seconds
+from eventsapp.models import (
+    ApiRequest,
+    BulkJob,
+    Contact,
+    Event,
+    EventSummary,
+    HandOver,
+    Tagging,
+    Workspace,
+    now_in_seconds,
+)
+from eventsapp.request_log import log
 
 LATELY = 3600  # seconds for which somebody deleted is looked after; no transaction that stores events takes as long
 AT_ONCE = 500  # people in one transaction
@@ -28,6 +40,8 @@ def erase(contact: Contact):
         locked = list(people.select_related("workspace").order_by("pk").select_for_update(of=("self",), no_key=True))
     _delete_what_they_did(ids)
     _forget_requests(locked)
+    # What superusers repaired: it is noted there under the name of the person.
+    LogEntry.objects.filter(content_type__model="contact", object_id__in=[str(pk) for pk in ids]).delete()
     now = now_in_seconds()
     # Whatever columns there are, what is kept is what a row cannot be without.
     blank = {field.attname: field.get_default() for field in Contact._meta.concrete_fields}
@@ -72,19 +86,30 @@ def _delete_what_they_did(ids: list[int]):
 
 def _forget_requests(people: list[Contact]):
     """Delete the API requests of their workspace that name them, and what failed of bulk jobs likewise."""
-    workspace, named = people[0].workspace, _naming(people)
-    requests = ApiRequest.objects.filter(workspace=workspace)
-    telling = [
-        pk
-        for pk, path, body, *told in requests.values_list("pk", "path", "body", "errors", "notes")
-        if named("\n".join([path, body, json.dumps(told, ensure_ascii=False)]))
-    ]
-    requests.filter(pk__in=telling).delete()
+    workspace, named, writings = people[0].workspace, _naming(people), log.writings
+
+    def names_them(request: ApiRequest) -> bool:
+        told = json.dumps([request.errors, request.notes], ensure_ascii=False)
+        return named("\n".join([request.path, request.body, told]))
+
+    def forget_the_latest():
+        log.leave_out(workspace.pk, names_them)
+        if log.writings != writings:
+            _delete_requests(workspace, names_them)
+
+    _delete_requests(workspace, names_them)
+    transaction.on_commit(forget_the_latest)
     for job in BulkJob.objects.filter(workspace=workspace).exclude(failed=[]).order_by("pk").select_for_update():
         others = [item for item in job.failed if not named(item)]
         if len(others) < len(job.failed):
             job.failed = others
             job.save(update_fields=["failed"])
+
+
+def _delete_requests(workspace: Workspace, are_meant):
+    requests = ApiRequest.objects.filter(workspace=workspace)
+    read = requests.only("path", "body", "errors", "notes").iterator(chunk_size=500)
+    requests.filter(pk__in=[request.pk for request in read if are_meant(request)]).delete()
 
 
 def _naming(people: list[Contact]):

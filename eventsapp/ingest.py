@@ -204,11 +204,13 @@ class _People:
             # Whoever made one of these people held the lock until just now.
             self._look_again(missing)
             missing = {who for who in missing if who not in self.found and who not in self.refused}
-        with_user_id = {who.user_id: who for who in sorted(missing, key=lambda who: who.email or "") if who.user_id}
+        # In an order of its own, so that of two spellings of one email it is never chance which is kept.
+        ordered = sorted(missing, key=lambda who: (who.email or "", who.user_id or ""))
+        with_user_id = {who.user_id: who for who in ordered if who.user_id}
         self._adopt(with_user_id)
         # An email that comes with a new user_id in the same list is that person's, not another's.
         taken = {fold(who.email) for who in with_user_id.values() if who.email}
-        with_email = {fold(who.email): who for who in missing if not who.user_id}
+        with_email = {fold(who.email): who for who in ordered if not who.user_id}
         with_email = {email: who for email, who in with_email.items() if email not in taken}
         new = [with_user_id[user_id] for user_id in sorted(with_user_id)] + [
             with_email[email] for email in sorted(with_email)

@@ -12,7 +12,7 @@ import threading
 import time
 import zlib
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -25,6 +25,7 @@ from django.db import connection, transaction
 from eventsapp.batches import End
 from eventsapp.incoming import IncomingEvent
 from eventsapp.ingest import Outcome
+from eventsapp.logs import route_of
 from eventsapp.models import ApiRequest
 from eventsapp.redaction import without_secrets
 
@@ -70,7 +71,7 @@ def remember(request, response):
             logging.ERROR if response.status_code >= 500 else logging.INFO,
             "%s %s answered %s (request %s, workspace %s)",
             quote(request.method or ""),
-            quote(request.path),
+            route_of(request),
             response.status_code,
             request.request_id,
             token.workspace.app_id if token else "unknown",
@@ -89,6 +90,8 @@ class RequestLog:
 
     def forget(self):
         self._changed = threading.Condition()
+        self._writing = threading.Lock()
+        self.writings = 0  # since the process began
         self._heard: list[Heard] = []
         self._taken: Counter[tuple[int, bool]] = Counter()
         self._left_out: Counter[int] = Counter()
@@ -133,6 +136,16 @@ class RequestLog:
 
     def write(self):
         """Write down what was heard, in one transaction, and forget the oldest beyond what is kept."""
+        with self._writing:
+            self._write()
+            self.writings += 1
+
+    def leave_out(self, workspace: int, is_meant: Callable[[ApiRequest], bool]):
+        """Write down none of those heard of a workspace that are meant. What was being written down is there by now."""
+        with self._writing, self._changed:
+            self._heard = [one for one in self._heard if one.workspace != workspace or not is_meant(*_rows([one], {}))]
+
+    def _write(self):
         with self._changed:
             heard, self._heard = self._heard, []
             workspaces = {one.workspace for one in heard}

@@ -1,5 +1,6 @@
 """Visitors over the API: the anonymous people of browsers, and who they, or leads, turn out to be."""
 
+from django.db import transaction
 from rest_framework.response import Response
 
 from eventsapp import legacy_shapes as shapes
@@ -112,15 +113,19 @@ class ConvertLead(ApiView):
 
 
 def _become_a_user(contact: Contact, sent: dict) -> Contact:
-    """Let what a visitor or a lead did be what the user did whom `sent` names; return that one. Raises Refused and its
-    kind, or DRF's ValidationError."""
+    """Let what a visitor or a lead did be what the user did whom `sent` names; return that one. A lead that it names,
+    be it the same, is a user from then on. Raises Refused and its kind, or DRF's ValidationError."""
     public_id, fields = _fields(sent)
     if not any((public_id, fields.get("external_id"), fields.get("email"))):
         raise Refused(missing("user", "Say who they are: write user with one of id, user_id or email."))
-    user = change_or_create_user(contact.workspace, public_id, fields)
-    if user.pk == contact.pk:
-        raise Refused(invalid("user", "user names the same one. Write the user_id that you give to your users."))
-    return merge(contact, user)
+    with transaction.atomic():
+        user = change_or_create_user(contact.workspace, public_id, fields)
+        if user.role == Contact.Role.VISITOR:
+            # What was just written of them is undone.
+            raise Refused(invalid("user", "user names a visitor. Write the user_id that you give to your users."))
+        if user.role == Contact.Role.LEAD:
+            user = change_contact(user, {"role": Contact.Role.USER})
+    return user if user.pk == contact.pk else merge(contact, user)
 
 
 def _object(sent, field: str) -> dict:

@@ -32,7 +32,8 @@ def match_soon(sender, **kwargs):
 def forget_messages(sender, contacts, **kwargs):
     mails = Delivery.objects.filter(contact__in=contacts).only("uuid")
     ids = [delivery.mail_id for delivery in mails.iterator(chunk_size=2000)]
-    transaction.on_commit(lambda: outbox.forget(ids))
+    people = list(Contact.objects.filter(pk__in=contacts).select_related("workspace"))
+    transaction.on_commit(lambda: outbox.forget(ids, people))
     _forget_addresses(contacts)
     # What was written to one of them alone.
     AutoMessage.every.filter(trigger=None, deliveries__contact__in=contacts).delete()

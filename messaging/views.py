@@ -212,8 +212,8 @@ def _send_test(request, rule):
         return
     try:
         written = _written(request, rule, rule.trigger)
-        subject = f"[Test] {written.subject}".rstrip()
-        mail = email.message(subject, written.body, request.user.email, email.new_id(), sender=rule.sender)
+        subject, id = f"[Test] {written.subject}".rstrip(), email.trial_id(written.contact)
+        mail = email.message(subject, written.body, request.user.email, id, sender=rule.sender)
         mail.connection = get_connection()
         mail.send()
     except text.TextError as error:

@@ -6,6 +6,7 @@ Without TEST_DATABASE_URL the suite runs on SQLite, in a file, with the pragmas 
 import json
 import os
 import shutil
+import subprocess
 import tempfile
 import time
 from contextlib import contextmanager
@@ -13,7 +14,9 @@ from pathlib import Path
 
 import pytest
 
-# Before Django reads its settings: a folder of this run's own, and the database it is told to use.
+# Before Django reads its settings (named here and not in pyproject.toml, from where pytest-django would read them too
+# early): a folder of this run's own, and the database it is told to use.
+os.environ["DJANGO_SETTINGS_MODULE"] = "eventsapp.config.settings"
 os.environ["EVENTSAPP_VAR"] = tempfile.mkdtemp(prefix="eventsapp-test-")
 os.environ.pop("EMAIL_URL", None)
 os.environ["ANYMAIL_WEBHOOK_SECRET"] = "provider:only for tests"
@@ -31,6 +34,9 @@ NEEDS = {
     "browser": (lambda: _chromium() is not None, "Chromium is not installed"),
     "redis": (lambda: bool(shutil.which("redis-server")), "redis-server is not installed"),
     "rabbit": (lambda: bool(shutil.which("rabbitmq-server")), "rabbitmq-server is not installed"),
+    "node": (lambda: bool(shutil.which("node")), "Node is not installed"),
+    "ruby": (lambda: bool(shutil.which("ruby")), "Ruby is not installed"),
+    "php": (lambda: _php(), "PHP with its curl extension is not installed (php-cli, php-curl)"),
     "postgres": (lambda: bool(_postgres()), "no PostgreSQL server answers (set POSTGRES_URL)"),
 }
 
@@ -39,6 +45,11 @@ def _chromium() -> str | None:
     from tests.live import CHROMIUM
 
     return CHROMIUM
+
+
+def _php() -> bool:
+    loaded = ["php", "-r", "exit(extension_loaded('curl') ? 0 : 1);"]
+    return bool(shutil.which("php")) and subprocess.run(loaded, timeout=30).returncode == 0
 
 
 def _postgres() -> str | None:

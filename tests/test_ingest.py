@@ -39,6 +39,15 @@ def test_an_email_and_a_new_user_id_with_it_are_one_person_in_one_list(shop):
     assert EventSummary.objects.count() == 2
 
 
+def test_of_two_spellings_in_one_list_it_is_not_chance_which_is_kept(shop):
+    spelt = [f"{name}{n}@example.org" for n in range(20) for name in ("Ada", "ada")]
+    ingest(
+        shop, [event(email=email) for email in spelt] + [event(user_id="1", email=email) for email in ("B@x", "b@x")]
+    )
+    emails = sorted(Contact.objects.values_list("email", flat=True))
+    assert emails == sorted([f"ada{n}@example.org" for n in range(20)] + ["b@x"])
+
+
 def test_the_number_of_queries_does_not_grow_with_the_list(shop):
     def queries(n, first):
         events = [event(user_id=f"{first}-{number}", at=AT + number) for number in range(n)]

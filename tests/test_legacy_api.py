@@ -79,6 +79,16 @@ def test_a_lead_is_changed_by_whoever_names_it(old, named):
     assert old.post("/contacts", {"user_id": "nobody"}).status_code == 404
 
 
+def test_a_lead_whose_email_no_user_has_becomes_the_user(old, api):
+    lead = old.post("/contacts", {"email": "joe@example.com"}).json()
+    api.post("/events", {"event_name": "asked", "created_at": 1_760_000_000, "id": lead["id"]})
+    convert = {"contact": {"user_id": lead["user_id"]}, "user": {"email": "joe@example.com", "name": "Joe"}}
+    user = old.post("/contacts/convert", convert).json()
+    assert (user["id"], user["type"], user["name"]) == (lead["id"], "user", "Joe")
+    assert old.get("/contacts").json()["contacts"] == []
+    assert old.post("/contacts/convert", convert).status_code == 404
+
+
 def test_users_are_no_leads(old, api):
     user = api.post("/users", {"user_id": "25"}).json()
     assert old.post("/contacts", {"user_id": "25", "name": "Joe"}).status_code == 404

@@ -269,7 +269,7 @@ def test_refusals_stand_in_the_log_with_their_id_and_without_secrets(client, api
     lines = [record.getMessage() for record in caplog.records if record.name == "eventsapp.request_log"]
     assert lines == [
         f"POST /events answered 400 (request {own}, workspace {shop.app_id})",
-        f"GET /events%0Aforged answered 404 (request {unknown['X-Request-Id']}, workspace unknown)",
+        f"GET an unknown path answered 404 (request {unknown['X-Request-Id']}, workspace unknown)",
         f"POST /events answered 401 (request {revoked['X-Request-Id']}, workspace unknown)",
     ]
     assert {record.levelname for record in caplog.records if record.name == "eventsapp.request_log"} == {"INFO"}

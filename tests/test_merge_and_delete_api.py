@@ -5,9 +5,11 @@ import time
 
 import pytest
 from django.apps import apps
+from django.contrib.admin.models import LogEntry
 
 from eventsapp.ingest import event_type
-from eventsapp.models import Contact, Event, EventSummary
+from eventsapp.models import ApiRequest, Contact, Event, EventSummary
+from eventsapp.request_log import log
 from messaging import rules
 from messaging.models import AutoMessage, Delivery, Suppression
 from segments.models import Segment
@@ -169,6 +171,38 @@ def test_nothing_anywhere_holds_the_address_of_somebody_deleted(
     api.post("/events", event(user_id="again", email="Buyer@Example.org"))
     worker()
     assert Delivery.objects.get().reason == "suppressed"
+
+
+def test_requests_that_nobody_has_written_down_yet_are_forgotten_with_the_person(
+    api, buyer, django_capture_on_commit_callbacks
+):
+    api.get("/users?email=buyer%40example.org")
+    api.post("/events", event(user_id="other"))
+    api.get("/contacts?email=nobody")
+    with django_capture_on_commit_callbacks() as forgetting:
+        api.delete(f"/contacts/{buyer.public_id}")
+        # Somebody writes them down at this very moment.
+        api.get("/users?user_id=buyer")
+        log.write()
+        api.get("/contacts/find_by_external_id/buyer")
+    assert "buyer" in everything()
+    for act in forgetting:
+        act()
+    log.write()
+    assert "buyer" not in everything()
+    assert set(ApiRequest.objects.values_list("path", flat=True)) == {"/events", "/contacts?email=nobody"}
+
+
+def test_what_a_superuser_changed_is_noted_no_more_of_somebody_deleted(api, admin_client, buyer, person):
+    other = person("other", email="other@example.org")
+    for contact in (buyer, other):
+        form = {"workspace": contact.workspace_id, "role": "user", "external_id": contact.external_id}
+        form |= {"email": contact.email, "name": "", "custom_attributes": "{}"}
+        answer = admin_client.post(f"/admin/eventsapp/contact/{contact.pk}/change/", form)
+        assert answer.status_code == 302, answer.context["errors"]
+    assert LogEntry.objects.count() == 2
+    api.delete(f"/contacts/{buyer.public_id}")
+    assert [entry.object_repr for entry in LogEntry.objects.all()] == ["other@example.org"]
 
 
 def test_an_address_that_another_has_stays_suppressed_as_it_is(api, shop, buyer, person):

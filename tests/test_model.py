@@ -49,6 +49,19 @@ STEP = st.one_of(
 )
 
 
+def stored_name(name: str) -> str:
+    """Return how a name is stored."""
+    return name.lower().replace(".", "-").replace("$", "-")
+
+
+def identity_of(event: dict) -> str:
+    """Return what tells an event as it is sent from another of one person, name and second."""
+    metadata = event.get("metadata", {})
+    return event.get("uuid") or json.dumps(
+        {key: float(value) if type(value) is int else value for key, value in metadata.items()}, sort_keys=True
+    )
+
+
 class Model:
     """What should be stored: events by identity, and totals from before."""
 
@@ -58,15 +71,10 @@ class Model:
 
     def add(self, event) -> bool:
         """Add an event; return whether it is new."""
-        name = event["event_name"].lower().replace(".", "-").replace("$", "-")
-        metadata = event.get("metadata", {})
-        identity = event.get("uuid") or json.dumps(
-            {key: float(value) if type(value) is int else value for key, value in metadata.items()}, sort_keys=True
-        )
-        key = (event["user_id"], name, event["created_at"], identity)
+        key = (event["user_id"], stored_name(event["event_name"]), event["created_at"], identity_of(event))
         if key in self.events:
             return False
-        self.events[key] = metadata
+        self.events[key] = event.get("metadata", {})
         return True
 
     def delete(self, name):

@@ -1,7 +1,9 @@
 """The rule editor: a page of four steps, which keeps what is typed and says what would come of it."""
 
 import re
+import time
 from datetime import timedelta
+from email import message_from_string
 from html import unescape
 
 import pytest
@@ -10,6 +12,7 @@ from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 from django.utils import timezone
 
+from eventsapp.erasing import erase
 from eventsapp.ingest import event_type
 from messaging import rules
 from messaging.models import AutoMessage, Delivery, Sender
@@ -412,6 +415,26 @@ def test_a_test_goes_to_whoever_asked_for_it_with_the_chosen_sample(save, editor
     assert (mail.to, mail.subject) == ([editor.user.email], "[Test] Thanks")
     assert "MINE" in mail.body
     assert not Delivery.objects.exists()
+
+
+def test_a_test_in_the_outbox_goes_with_the_person_of_its_sample(
+    save, person, does, settings, tmp_path, django_capture_on_commit_callbacks
+):
+    settings.EMAIL_BACKEND, settings.EMAIL_OUTBOX = "messaging.outbox.OutboxBackend", tmp_path
+    ada, berta = person("ada", name="Ada"), person("berta", name="Berta")
+    for somebody in (ada, berta):
+        does(somebody, "placed-order", at=int(time.time()) + len(list(tmp_path.glob("*.eml"))))
+        save(action="test", subject="{{ contact.name }}")
+    save(action="test", sample="json", sample_json='{"contact": {"name": "Ada"}}', subject="{{ contact.name }}")
+
+    def subjects():
+        return sorted(message_from_string(file.read_text())["Subject"] for file in tmp_path.glob("*.eml"))
+
+    assert subjects() == ["[Test] Ada", "[Test] Ada", "[Test] Berta"]
+    with django_capture_on_commit_callbacks(execute=True):
+        erase(ada)
+    # One that somebody wrote themselves tells of nobody here.
+    assert subjects() == ["[Test] Ada", "[Test] Berta"]
 
 
 # What it came to ------------------------------------------------------------------------------------------------------

@@ -81,6 +81,18 @@ def test_what_cannot_be_is_told(api, visitor, sent, field):
     assert Contact.objects.get().role == "visitor"
 
 
+def test_a_visitor_is_no_user_and_a_refusal_changes_nothing(api, visitor, person):
+    other = person("00000000-0000-4000-8000-000000000000", role="visitor", name="Other")
+    for named in (visitor, other):
+        for user in ({"id": named.public_id}, {"user_id": named.external_id}):
+            answer = convert(api, user=user | {"name": "Ada"})
+            assert (answer.status_code, answer.json()["errors"][0]["field"]) == (400, "user")
+    assert set(Contact.objects.values_list("name", "role", "merged_into")) == {
+        (None, "visitor", None),
+        ("Other", "visitor", None),
+    }
+
+
 def test_visitors_are_of_their_workspace_and_need_the_scope(api_with, other_shop, visitor):
     stranger = api_with("admin", other_shop)
     assert stranger.get(f"/visitors?user_id={VISITOR}").status_code == 404

@@ -7,8 +7,9 @@ from django.conf import settings
 from django.core.mail import EmailMultiAlternatives
 from django.utils.html import escape
 
+from eventsapp.models import Contact
 from eventsapp.text import fold
-from messaging import text, unsubscribing
+from messaging import outbox, text, unsubscribing
 from messaging.channels.outcomes import RefusedForGood, TryAgainLater, words
 from messaging.models import DOMAIN, Delivery, Sender, Suppression
 from messaging.tracking import tracked
@@ -83,9 +84,10 @@ def _refusal(code: int, said) -> Exception:
     return kind(f"{code} {words(said)}")
 
 
-def new_id() -> str:
-    """A Message-ID for a mail that is no delivery."""
-    return f"<{uuid4()}@{DOMAIN}>"
+def trial_id(contact: Contact) -> str:
+    """A Message-ID for a trial of a text that is filled in with this person, if they are one: by it the outbox finds
+    what to forget with them."""
+    return f"<{outbox.trial_of(contact)}{uuid4()}@{DOMAIN}>"
 
 
 def _mail(delivery) -> EmailMultiAlternatives:
