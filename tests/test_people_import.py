@@ -1,15 +1,24 @@
 """People from CSV files: by the command and on a page, as POST /users would have them."""
 
 import csv
+import html
 import io
+import re
 from contextlib import suppress
+from datetime import timedelta
 
 import pytest
+from django.apps import apps
+from django.core.files.uploadedfile import SimpleUploadedFile
 from django.core.management import CommandError, call_command
+from django.db import connection
+from django.db.models import F
+from django.urls import reverse
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from eventsapp import attributes
+from eventsapp import attributes, uploads
+from eventsapp.erasing import erase
 from eventsapp.errors import Refused
 from eventsapp.merging import merge
 from eventsapp.models import (
@@ -17,6 +26,9 @@ from eventsapp.models import (
     Contact,
     Event,
     HandOver,
+    ImportPart,
+    PeopleImport,
+    RefusedRow,
     Tag,
     Tagging,
     Workspace,
@@ -24,6 +36,8 @@ from eventsapp.models import (
 from eventsapp.people import archive, create_contact
 from eventsapp.people_columns import Columns, Kinds, faults_in_targets, guess
 from eventsapp.people_import import Became, open_rows, store
+from eventsapp.tasks import roll_up
+from messaging.tasks import sweep
 from tests.conftest import Api
 
 pytestmark = pytest.mark.django_db
@@ -401,3 +415,286 @@ def _with_people(known, type) -> Workspace:
                     {"role": role, "external_id": user_id or None, "email": email or None, "custom_attributes": {}},
                 )
     return workspace
+
+
+# On the page ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def page(editor, shop, django_capture_on_commit_callbacks):
+    return Page(editor, shop, django_capture_on_commit_callbacks)
+
+
+class Page:
+    """What an editor does on the pages of an import."""
+
+    def __init__(self, client, workspace, committing):
+        self.client, self.committing = client, committing
+        self.address = reverse("people_imports", args=[workspace.app_id])
+
+    def upload(self, *lines, name="people.csv"):
+        file = SimpleUploadedFile(name, lines[0] if isinstance(lines[0], bytes) else "\n".join(lines).encode())
+        answer = self.client.post(self.address, {"file": file})
+        return PeopleImport.objects.get(pk=answer.url.split("/")[-2]) if answer.status_code == 302 else answer
+
+    def ask(self, run, uses=(), *, tags="", **others):
+        """Import with these uses of the columns: one of the choices, or the name of an attribute after a `=`."""
+        data = {"columns-TOTAL_FORMS": len(run.header), "columns-INITIAL_FORMS": len(run.header), "tags": tags} | others
+        for place, use in enumerate(uses):
+            use, _, name = use.partition("=")
+            data |= {f"columns-{place}-use": use, f"columns-{place}-name": name}
+        with self.committing(execute=True):
+            return self.client.post(run.get_absolute_url(), data)
+
+    def text(self, run, **headers) -> str:
+        return self.client.get(run.get_absolute_url(), headers=headers).content.decode()
+
+
+def test_an_editor_imports_a_file(page, shop, wakeups, does, person):
+    person("7", plan="free")
+    run = page.upload(
+        "User ID;E-mail;Plan;Secret", "7;ada@example.org;pro;x", "8;nobody;free;y", "9;cem@example.org;;z"
+    )
+    draft = page.text(run)
+    assert "3 rows. Nothing is changed yet" in draft
+    assert re.findall(r'<option value="([a-z_]+)" selected', draft) == ["user_id", "email", "attribute", "attribute"]
+    assert "ada@example.org" in draft
+    answer = page.ask(run, ["user_id", "email", "attribute=plan", ""], tags="Spring fair, vip")
+    assert answer.url == run.get_absolute_url()
+    assert wakeups == ["eventsapp.tasks.import_people"]
+    assert Contact.objects.count() == 1
+    assert "0 of 3 rows" in page.text(run)
+    assert uploads.work() == 3
+    fragment = page.text(run, **{"hx-request": "true"})
+    assert "<html" not in fragment and "every 1s" not in fragment and "Done" in fragment
+    assert "email: “nobody” is not an email address." in fragment
+    run.refresh_from_db()
+    assert (run.made, run.changed, run.unchanged, run.refused) == (1, 1, 0, 1)
+    assert Contact.objects.get(external_id="7").custom_attributes == {"plan": "pro"}
+    assert {*Tagging.objects.values_list("tag__name", "contact__external_id")} == {
+        ("Spring fair", "7"), ("Spring fair", "9"), ("vip", "7"), ("vip", "9"),
+    }  # fmt: skip
+    assert not run.parts.exists()
+    tagged = re.search(r'href="([^"]+)">People tagged “vip”', fragment)[1]
+    assert "<strong>2</strong> people match" in page.client.get(tagged).content.decode()
+    assert "people.csv" in page.client.get(page.address).content.decode()
+
+
+def test_the_refused_rows_are_a_file_to_mend_and_import(page):
+    run = page.upload("email,phone", "ada,+44", "bea@example.org,", "cem,=1")
+    page.ask(run, ["email", "phone"])
+    uploads.work()
+    answer = page.client.get(run.get_absolute_url() + "refused/")
+    assert answer["Content-Disposition"] == 'attachment; filename="people-refused.csv"'
+    kept = b"".join(answer.streaming_content).decode("utf-8-sig")
+    rows = list(csv.reader(kept.splitlines()))
+    assert [row[:3] for row in rows] == [["email", "phone", "line"], ["ada", "'+44", "2"], ["cem", "'=1", "4"]]
+    again = page.upload(kept.replace("ada,", "ada@example.org,").replace("cem,", "cem@example.org,"))
+    assert again.targets == ["email", "phone", "", ""]
+    page.ask(again, again.targets)
+    uploads.work()
+    assert Contact.objects.get(email="ada@example.org").phone == "+44"
+    again.refresh_from_db()
+    assert (again.made, again.refused) == (2, 0)
+
+
+@pytest.mark.parametrize(
+    ("uses", "tags", "sentence"),
+    [
+        (["", "name"], "", "No column says who a row is about"),
+        (["email", "email"], "", "Another column is email already."),
+        (["email", "attribute="], "", "A key is empty. Give every value a name."),
+        (["email", "attribute=a.b"], "", "A name of an attribute holds neither . nor $."),
+        (["email", "shoe"], "", "shoe is not one of the available choices."),
+        (["email", "name"], "ok, " + "x" * 256, "Write the name of a tag, of up to 255 characters."),
+    ],
+)
+def test_a_form_with_an_error_keeps_what_was_chosen(page, uses, tags, sentence):
+    run = page.upload("mail,who", "ada@example.org,Ada")
+    answer = page.ask(run, uses, tags=tags or "fair, early")
+    assert answer.status_code == 422
+    text = html.unescape(answer.content.decode())
+    assert sentence in text
+    assert f'value="{tags or "fair, early"}"' in text
+    for use in uses:
+        use, _, name = use.partition("=")
+        assert use == "shoe" or f'<option value="{use}" selected>' in text
+        assert f'value="{name}"' in text or not name
+    run.refresh_from_db()
+    assert run.asked_at is None
+
+
+@pytest.mark.parametrize(
+    ("content", "sentence"),
+    [
+        (b"", "The file is empty. Choose another."),
+        (b"email\n", "The file has no rows below its first line"),
+        (b"email\n\xff\n", "The file is not UTF-8."),
+        (b'email\na@b.org\n"' + b"x" * 140_000, "Is a quote left open?"),
+        (b"x" * 20_000_001, "Up to 20 MB are taken here, and this file has more than that."),
+        (b"x" * 31_000_000, "this file has 31 MB."),
+    ],
+    ids=["empty", "header alone", "not UTF-8", "open quote", "too large", "much too large"],
+)
+def test_a_file_that_is_no_use_is_told_and_not_kept(page, content, sentence):
+    answer = page.upload(content)
+    assert answer.status_code == 422
+    assert sentence in html.unescape(answer.content.decode())
+    assert not PeopleImport.objects.exists()
+    assert not ImportPart.objects.exists()
+
+
+def test_without_a_file_the_form_asks_for_one(page):
+    answer = page.client.post(page.address)
+    assert (answer.status_code, "Choose a file." in answer.content.decode()) == (422, True)
+
+
+def test_a_column_that_the_form_does_not_name_is_left_out(page):
+    run = page.upload("email,name", "ada@example.org,Ada")
+    page.ask(run, ["email"], **{"columns-TOTAL_FORMS": "1"})
+    uploads.work()
+    assert Contact.objects.get().name is None
+
+
+def test_whatever_a_cell_holds_does_not_stop_an_import(page):
+    cells = ["a\0b", "\ud7ff\U0001f600", "<script>", "=1+1", "x" * 3000, "1e400", "NaN", "9" * 40, "'", "\\u0000"]
+    rows = [f'{place}@b.org,"{cell}"' for place, cell in enumerate(cells)] + ['"\0",x', ",only", "a,b,c"]
+    run = page.upload("email,x", *rows)
+    assert "<script>" not in page.text(run).partition("<main")[2]
+    page.ask(run, ["email", "attribute=x"])
+    assert uploads.work() == len(rows)
+    run.refresh_from_db()
+    assert run.done_at
+    assert run.position == len(rows) and run.made == 8
+    page.text(run)
+    assert b"".join(page.client.get(run.get_absolute_url() + "refused/").streaming_content)
+
+
+def test_a_worker_that_is_killed_half_way_goes_on_where_it_stopped(page, monkeypatch):
+    monkeypatch.setattr("eventsapp.uploads.AT_ONCE", 2)
+    run = page.upload("user_id,name", *(f"{number},x" for number in range(7)))
+    page.ask(run, ["user_id", "name"], tags="all")
+    with connection.execute_wrapper(Killer(at=3)), pytest.raises(Killed):
+        uploads.work()
+    run.refresh_from_db()
+    assert run.position == Contact.objects.count() == 4
+    assert run.done_at is None
+    assert "4 of 7 rows" in page.text(run)
+    assert uploads.work() == 3
+    run.refresh_from_db()
+    assert (run.made, run.position, Contact.objects.count(), Tagging.objects.count()) == (7, 7, 7, 7)
+    assert uploads.work() == 0
+
+
+class Killed(BaseException):
+    """The process ends."""
+
+
+class Killer:
+    """Ends the process when so many parts have begun to make people."""
+
+    def __init__(self, at):
+        self.left = at
+
+    def __call__(self, execute, sql, *rest):
+        answer = execute(sql, *rest)
+        if re.match('INSERT .*INTO "eventsapp_tagging"', sql):
+            self.left -= 1
+            if not self.left:
+                raise Killed
+        return answer
+
+
+def test_after_a_second_other_work_gets_its_turn(page, monkeypatch, wakeups):
+    monkeypatch.setattr("eventsapp.uploads.AT_ONCE", 2)
+    monkeypatch.setattr("eventsapp.uploads.AT_A_TIME", -1)
+    page.ask(page.upload("user_id", "1", "2", "3"), ["user_id"])
+    assert uploads.work() == 2
+    assert wakeups == ["eventsapp.tasks.import_people"] * 2
+    sweep()
+    assert Contact.objects.count() == 3
+
+
+def test_an_import_is_asked_for_once(page):
+    run = page.upload("user_id", "1")
+    page.ask(run, ["user_id"])
+    with pytest.raises(uploads.UnderWay):
+        uploads.ask(run, targets=["user_id"], tags=[])
+    with pytest.raises(uploads.UnderWay):
+        uploads.throw_away(run)
+    assert page.ask(run, ["user_id"]).status_code == 200  # shows how far it is
+    uploads.work()
+    assert Contact.objects.count() == 1
+
+
+def test_a_file_may_be_thrown_away(page):
+    run = page.upload("user_id", "1")
+    assert page.ask(run, action="throw_away").url == page.address
+    assert not PeopleImport.objects.exists()
+    assert not ImportPart.objects.exists()
+
+
+def test_what_is_old_is_forgotten(page):
+    draft = page.upload("email", "ada@example.org")
+    done = page.upload("email", "ada", "bea")
+    page.ask(done, ["email"])
+    uploads.work()
+    roll_up()
+    assert (PeopleImport.objects.count(), RefusedRow.objects.count()) == (2, 2)
+    PeopleImport.objects.update(uploaded_at=F("uploaded_at") - timedelta(days=8))
+    PeopleImport.objects.filter(pk=done.pk).update(done_at=F("done_at") - timedelta(days=8))
+    roll_up()
+    assert not PeopleImport.objects.filter(pk=draft.pk).exists()
+    assert not ImportPart.objects.exists()
+    assert not RefusedRow.objects.exists()
+    assert "not kept any more" in page.text(done)
+
+
+def test_viewers_cannot_import_and_strangers_see_nothing(page, viewer, staff, shop, other_shop):
+    run = page.upload("user_id", "1")
+    addresses = [page.address, run.get_absolute_url(), run.get_absolute_url() + "refused/"]
+    stranger = staff("admin", other_shop)
+    below_theirs = [address.replace(shop.app_id, other_shop.app_id) for address in addresses[1:]]
+    for method in ("get", "post"):
+        assert {getattr(viewer, method)(address).status_code for address in addresses} == {403}
+        assert {getattr(stranger, method)(address).status_code for address in addresses + below_theirs} == {404}
+    people_page = reverse("people", args=[shop.app_id])
+    assert page.address in page.client.get(people_page).content.decode()
+    assert page.address not in viewer.get(people_page).content.decode()
+
+
+def test_of_somebody_who_is_deleted_no_file_keeps_anything(page, person):
+    ada = person("7", email="grace@shop.example")
+    lines = (
+        "user_id,email,age",
+        "7,,30",
+        "8,Grace@Shop.example,31",
+        "9,bea@example.org,7",
+        "10,bea,7",
+        "10,bea;grace@shop.example,",
+    )
+    waiting, refused = page.upload(*lines), page.upload(*lines)
+    page.ask(refused, ["user_id", "email", "attribute=age"])
+    PeopleImport.objects.filter(pk=waiting.pk).update(file_name="other.csv")
+    uploads.work()
+    Contact.objects.exclude(pk=ada.pk).delete()
+    erase(ada)
+    everything = list(_everything())
+    assert not any("grace@shop.example" in value.lower() for value in everything)
+    assert any("bea@example.org" in value for value in everything)
+    waiting.refresh_from_db()
+    assert (waiting.size, waiting.refused) == (5, 3)
+    page.ask(waiting, ["user_id", "email", "attribute=age"])
+    uploads.work()
+    waiting.refresh_from_db()
+    assert (waiting.made, waiting.refused, waiting.position) == (1, 4, 5)
+    assert Contact.objects.people().get().external_id == "9"
+    assert page.text(waiting).count(uploads.GONE) == 3
+    assert page.text(refused).count(uploads.GONE) == 1
+
+
+def _everything():
+    """Every value of every table, as a text."""
+    for model in apps.get_models():
+        for value in (value for row in model.objects.values_list() for value in row):
+            yield bytes(value).decode(errors="replace") if isinstance(value, bytes | memoryview) else str(value)

@@ -6,7 +6,9 @@ import psycopg
 import pytest
 from django.db import DataError, connection, transaction
 
-from eventsapp.models import Contact
+from eventsapp import uploads
+from eventsapp.erasing import erase
+from eventsapp.models import Contact, RefusedRow
 from eventsapp.people_columns import Columns
 from eventsapp.people_import import store
 from segments.engine import one_moment
@@ -103,6 +105,22 @@ def test_whoever_else_makes_a_person_meanwhile_the_import_changes_them(shop, per
     assert [outcome.what for outcome in outcomes] == ["changed", "made"]
     ada.refresh_from_db()
     assert (ada.name, ada.custom_attributes, Contact.objects.count()) == ("Ada", {"plan": "free"}, 2)
+
+
+def test_deleting_somebody_waits_for_their_import_and_lets_nothing_of_it_stay(shop, person, editor):
+    grace = person("7", email="grace@shop.example")
+    lines = [b"user_id,email\n", b"7,grace@shop.example\n", b"7,grace@shop.example;\n"]
+    run = uploads.upload(shop, "people.csv", lines, by=editor.user)
+    uploads.ask(run, targets=["user_id", "email"], tags=[])
+    erasing = threading.Thread(target=lambda: (erase(grace), connection.close()))
+    with transaction.atomic():
+        assert uploads.work() == 2
+        erasing.start()
+        wait_for(_somebody_waits, 10, "the deletion to wait for the import")
+    erasing.join()
+    [row] = RefusedRow.objects.all()
+    assert (row.error, bytes(row.cells)) == (uploads.GONE, b"[]")
+    assert not Contact.objects.filter(email_folded="grace@shop.example").exists()
 
 
 def _somebody_waits() -> bool:
