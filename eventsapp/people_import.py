@@ -23,10 +23,10 @@ from eventsapp.incoming import EMAIL
 from eventsapp.ingest import TRIES
 from eventsapp.models import Contact, Tag, Tagging, Workspace, now_in_seconds
 from eventsapp.people_columns import ATTRIBUTE, MOST_COLUMNS, Columns, Row
-from eventsapp.sql import dialect
+from eventsapp.sql import dialect, let_others_write
 from eventsapp.text import fold
 
-AT_ONCE = 1_000  # rows in one transaction
+AT_ONCE = 500  # rows in one transaction
 SAMPLE = 20  # rows by which to guess what a column is for
 FIRST = 20  # refused rows that are told at once
 
@@ -122,6 +122,7 @@ def import_file(
                     if outcome.what == Became.REFUSED:
                         yield row.line, outcome.sentence, row.cells
                 progress(position)
+                let_others_write()
 
         for line in refused_csv(header, _noted(refused(), report)):
             bad.write(line)

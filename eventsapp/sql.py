@@ -4,6 +4,7 @@ the few words in which SQLite and PostgreSQL differ there.
 Rows travel as one JSON text, a single parameter, so that a list of any length is planned once.
 """
 
+import time
 import zlib
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
@@ -52,6 +53,7 @@ PERSON_COLUMNS = {
 
 
 EMAIL_LOCKS = 64  # a workspace
+GAP = 0.12  # seconds in which every writer that waits for SQLite has looked again
 
 
 class EventRow(NamedTuple):
@@ -78,6 +80,13 @@ def database_now() -> datetime:
     with connection.cursor() as cursor:
         cursor.execute("SELECT clock_timestamp()")
         return cursor.fetchone()[0]
+
+
+def let_others_write():
+    """To be called between two transactions of long work. SQLite has no queue of writers: each that waits looks again
+    ten times a second, and would hardly ever find a gap."""
+    if connection.vendor == "sqlite":
+        time.sleep(GAP)
 
 
 class Dialect(ABC):

@@ -21,6 +21,7 @@ from eventsapp.models import Contact, ImportPart, PeopleImport, RefusedRow, Work
 from eventsapp.people_columns import Columns, Kinds, guess
 from eventsapp.people_import import AT_ONCE, SAMPLE, Became, open_rows, store
 from eventsapp.pool import lend
+from eventsapp.sql import let_others_write
 from eventsapp.wakeups import wake
 
 LARGEST = 20_000_000  # bytes
@@ -97,6 +98,7 @@ def work() -> int:
     gone_through, until = 0, time.monotonic() + AT_A_TIME
     while (taken := _step()) is not None:
         gone_through += taken
+        let_others_write()
         if time.monotonic() > until:
             wake("eventsapp.tasks.import_people")
             break
