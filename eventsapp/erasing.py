@@ -10,7 +10,7 @@ from urllib.parse import unquote_plus
 from django.contrib.admin.models import LogEntry
 from django.db import transaction
 
-from eventsapp import signals, volumes
+from eventsapp import signals, uploads, volumes
 from eventsapp.models import (
     ApiRequest,
     BulkJob,
@@ -18,6 +18,7 @@ from eventsapp.models import (
     Event,
     EventSummary,
     HandOver,
+    PeopleImport,
     Tagging,
     Workspace,
     now_in_seconds,
@@ -32,6 +33,7 @@ AT_ONCE = 500  # people in one transaction
 def erase(contact: Contact):
     """Delete a person for good, and those who were merged into them. A later event with their user_id makes a new
     person. Doing it twice is harmless."""
+    imports = uploads.hold(contact.workspace_id)
     ids, locked = [], []
     # Whoever was merged into them while they were being locked is seen when it is done.
     while (found := _with_merged(contact.pk)) != ids:
@@ -42,6 +44,7 @@ def erase(contact: Contact):
     _forget_requests(locked)
     # What superusers repaired: it is noted there under the name of the person.
     LogEntry.objects.filter(content_type__model="contact", object_id__in=[str(pk) for pk in ids]).delete()
+    _forget_files(locked, imports)
     now = now_in_seconds()
     # Whatever columns there are, what is kept is what a row cannot be without.
     blank = {field.attname: field.get_default() for field in Contact._meta.concrete_fields}
@@ -86,7 +89,8 @@ def _delete_what_they_did(ids: list[int]):
 
 def _forget_requests(people: list[Contact]):
     """Delete the API requests of their workspace that name them, and what failed of bulk jobs likewise."""
-    workspace, named, writings = people[0].workspace, _naming(people), log.writings
+    names = {name for one in people for name in (one.public_id, one.external_id, one.email) if name}
+    workspace, named, writings = people[0].workspace, _naming(names), log.writings
 
     def names_them(request: ApiRequest) -> bool:
         told = json.dumps([request.errors, request.notes], ensure_ascii=False)
@@ -112,9 +116,14 @@ def _delete_requests(workspace: Workspace, are_meant):
     requests.filter(pk__in=[request.pk for request in read if are_meant(request)]).delete()
 
 
-def _naming(people: list[Contact]):
-    """Return whether a text (of a link, a form, or JSON) holds the id, user_id or email of one of them."""
-    names = {name for one in people for name in (one.public_id, one.external_id, one.email) if name}
+def _forget_files(people: list[Contact], imports: list[PeopleImport]):
+    """Take them out of files that wait to be imported, and of rows that were refused."""
+    names = {name for one in people for name in (one.public_id, one.email) if name}
+    uploads.forget_people(imports, people, _naming(names))
+
+
+def _naming(names: set[str]):
+    """Return whether a text (of a link, a form, or JSON) holds one of these names."""
     spelled = names | {json.dumps(name, ensure_ascii=ascii)[1:-1] for name in names for ascii in (True, False)}
     # The longest first, and whole: the user_id 7 is not named by 17.
     pattern = "|".join(map(re.escape, sorted(spelled, key=len, reverse=True)))

@@ -1,5 +1,6 @@
 """What can be wrong with a request, in the words of the API's `error.list`."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 
@@ -21,6 +22,19 @@ def missing(field: str, message: str) -> Fault:
 
 def invalid(field: str, message: str) -> Fault:
     return Fault("parameter_invalid", message, field)
+
+
+def faults_in(detail, path: str = "") -> Iterator[Fault]:
+    """Yield the faults of a serializer's errors, however deep, with the dotted path of their field."""
+    if isinstance(detail, dict):
+        for field, inner in detail.items():
+            yield from faults_in(inner, path if field == "non_field_errors" else f"{path}.{field}" if path else field)
+    elif isinstance(detail, list):
+        for inner in detail:
+            yield from faults_in(inner, path)
+    else:
+        code = "parameter_not_found" if detail.code in ("required", "null") else "parameter_invalid"
+        yield Fault(code, str(detail), path or None)
 
 
 class Refused(Exception):

@@ -2,7 +2,6 @@
 
 import csv
 import json
-import re
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -11,15 +10,13 @@ from pathlib import Path
 
 import msgspec
 
+from eventsapp.cells import other_length, rows_in, value_in
 from eventsapp.incoming import read_event
 from eventsapp.ingest import ingest
 from eventsapp.models import Source, Workspace
 
 BATCH = 5_000
-LONGEST_NUMBER = 30  # characters; what is longer is a code, not a quantity
 OWN = ("event_name", "created_at", "user_id", "email", "id", "uuid")
-# A JSON number: no leading zeros, so that codes such as 007 stay texts.
-NUMBER = re.compile(r"-?(0|[1-9]\d*)(\.\d+)?([eE][+-]?\d+)?\Z")
 
 
 @dataclass
@@ -48,7 +45,7 @@ def import_file(
     try:
         with path.open("rb") as raw, rejected.open("w") as bad:
             rows = read(raw)
-            for batch, position in _ahead(lambda: (_read_batch(rows), raw.tell())):
+            for batch, position in ahead(lambda: (_read_batch(rows), raw.tell())):
                 _store(workspace, batch, report, bad)
                 progress(position)
     except UnicodeDecodeError as error:
@@ -63,7 +60,7 @@ def import_file(
     return report
 
 
-def _ahead(read: Callable[[], tuple[list, int]]) -> Iterator[tuple[list, int]]:
+def ahead(read: Callable[[], tuple[list, int]]) -> Iterator[tuple[list, int]]:
     """Yield what `read` returns until its list is empty; it reads on while the database stores what was yielded."""
     with ThreadPoolExecutor(max_workers=1) as reader:
         reading = reader.submit(read)
@@ -123,20 +120,16 @@ def _json_rows(raw) -> Iterator[tuple[int, object, str | None]]:
 
 def _csv_rows(raw) -> Iterator[tuple[int, object, str | None]]:
     """Yield (line number, event, problem) of each row after the header."""
-    lines = (line.decode("utf-8-sig" if place == 0 else "utf-8") for place, line in enumerate(raw))
-    reader = csv.reader(lines)
-    header = next(reader, None)
+    rows = rows_in(raw)
+    _, header = next(rows, (0, []))
     if not header:
         return
     missing = {"event_name", "created_at"} - set(header)
     if missing:
         raise ValueError(f"The first line must name the columns; {', '.join(sorted(missing))} is missing.")
-    for cells in reader:
-        if not cells:
-            continue
-        row = dict(zip(header, cells, strict=False))
-        problem = f"The row has {len(cells)} cells, the header {len(header)}." if len(cells) != len(header) else None
-        yield reader.line_num, row if problem else event_in(row), problem
+    for line, cells in rows:
+        row, problem = dict(zip(header, cells, strict=False)), other_length(cells, header)
+        yield line, row if problem else event_in(row), problem
 
 
 def event_in(row: dict[str, str]) -> dict:
@@ -148,20 +141,12 @@ def event_in(row: dict[str, str]) -> dict:
     cells = {column: cell for column, cell in row.items() if cell != ""}
     event = {column: cells.pop(column) for column in OWN if column in cells}
     if "created_at" in event:
-        event["created_at"] = _value(event["created_at"])
+        event["created_at"] = value_in(event["created_at"])
     metadata = {}
     for column, cell in cells.items():
         name = column.removesuffix("_amount")
-        if name != column and f"{name}_currency" in cells and isinstance(amount := _value(cell), int):
+        if name != column and f"{name}_currency" in cells and isinstance(amount := value_in(cell), int):
             metadata[name] = {"amount": amount, "currency": cells[f"{name}_currency"]}
         elif not (column.endswith("_currency") and f"{column.removesuffix('_currency')}_amount" in cells):
-            metadata[column] = _value(cell)
+            metadata[column] = value_in(cell)
     return event | ({"metadata": metadata} if metadata else {})
-
-
-def _value(cell: str):
-    if cell in ("true", "false"):
-        return cell == "true"
-    if not NUMBER.match(cell) or len(cell) > LONGEST_NUMBER:
-        return cell
-    return float(cell) if any(mark in cell for mark in ".eE") else int(cell)

@@ -498,6 +498,72 @@ class Tagging(models.Model):
         return f"{self.contact_id} is {self.tag_id}"
 
 
+class PeopleImport(models.Model):
+    """A CSV file of people that staff uploaded, and what became of its rows.
+
+    Its rows wait in `parts` until the worker has gone through them; of those it refused it keeps what they said for a
+    week.
+    """
+
+    workspace = models.ForeignKey(Workspace, models.CASCADE, related_name="people_imports", db_index=False)
+    file_name = models.CharField(max_length=255)
+    header = models.JSONField(encoder=Utf8Json, help_text="The names of the file's columns.")
+    kinds = models.JSONField(help_text="Of what kinds the cells of each column are.")
+    targets = models.JSONField(encoder=Utf8Json, help_text="What each column is for; until it is asked for, a guess.")
+    tags = models.JSONField(default=list, encoder=Utf8Json, help_text="Names of tags that everybody gets.")
+    uploaded_by = models.ForeignKey(settings.AUTH_USER_MODEL, models.SET_NULL, null=True, related_name="+")
+    uploaded_at = models.DateTimeField(default=timezone.now)
+    asked_at = models.DateTimeField(null=True)
+    done_at = models.DateTimeField(null=True)
+    size = models.IntegerField(default=0, help_text="Rows.")
+    made = models.IntegerField(default=0)
+    changed = models.IntegerField(default=0)
+    unchanged = models.IntegerField(default=0)
+    refused = models.IntegerField(default=0)
+
+    class Meta:
+        indexes = [
+            models.Index(
+                fields=["id"], condition=Q(asked_at__isnull=False, done_at=None), name="people_import_waiting"
+            ),
+            models.Index(fields=["workspace", "-id"], name="people_import_newest"),
+        ]
+
+    def __str__(self):
+        return self.file_name
+
+    def get_absolute_url(self):
+        return reverse("people_import", args=[self.workspace.app_id, self.pk])
+
+    @property
+    def position(self) -> int:
+        """How many rows were gone through."""
+        return self.made + self.changed + self.unchanged + self.refused
+
+
+class ImportPart(models.Model):
+    """Some rows of a file that wait to be imported: [[line number, [cell, …]], …] as JSON, in bytes because a text of
+    PostgreSQL cannot hold whatever a file does."""
+
+    of = models.ForeignKey(PeopleImport, models.CASCADE, related_name="parts")
+    rows = models.BinaryField()
+
+    def __str__(self):
+        return f"Part {self.pk} of {self.of_id}"
+
+
+class RefusedRow(models.Model):
+    """A row that was not imported: its cells as JSON, in bytes."""
+
+    of = models.ForeignKey(PeopleImport, models.CASCADE, related_name="refused_rows")
+    line = models.IntegerField()
+    error = models.TextField()
+    cells = models.BinaryField()
+
+    def __str__(self):
+        return f"Line {self.line} of {self.of_id}"
+
+
 # Events ------------------------------------------------------------------------------------------------------------
 
 

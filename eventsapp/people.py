@@ -40,8 +40,7 @@ def contact_named(workspace: Workspace, *, id=None, user_id=None, email=None) ->
     if not found:
         raise NotFound("User Not Found", field)
     if len(found) > 1:
-        message = f"{len(found)} people share the email {email}. Name the one you mean by user_id."
-        raise Refused(Fault("conflict", message, "email"), status=409)
+        raise shared(email, len(found))
     found[0].workspace = workspace
     return found[0]
 
@@ -57,15 +56,14 @@ def create_contact(workspace: Workspace, fields: dict, *, settles: bool = True) 
             if contact.email:
                 dialect().lock_emails(workspace.pk, [contact.email_folded])
             if contact.role == Contact.Role.USER and (double := _same_user(contact)):
-                raise _conflict(double)
+                raise doubles(double)
             attributes.check(workspace, contact.custom_attributes, settles=settles)
             contact.save(force_insert=True)
     except IntegrityError as error:
         # Another writer was faster between the question and the answer.
         if double := _same_user(contact):
-            raise _conflict(double) from error
-        message = f"The external_id “{contact.external_id}” is of somebody who was merged into another contact."
-        raise Refused(Fault("conflict", message), status=409) from error
+            raise doubles(double) from error
+        raise was_merged(contact.external_id) from error
     return contact
 
 
@@ -134,12 +132,6 @@ def _same_user(contact: Contact) -> Contact | None:
     return by_id.first() or by_email.first()
 
 
-def _conflict(double: Contact) -> Refused:
-    archived = " It is archived." if double.archived_at else ""
-    message = f"A contact matching those details already exists with id={double.public_id}.{archived}"
-    return Refused(Fault("conflict", message), status=409)
-
-
 def change_contact(contact: Contact, fields: dict, *, settles: bool = True) -> Contact:
     """Change what `fields` names; custom attributes are merged, and null takes one away. Raises Refused (409) for what
     is another's, (400) for attributes of another type than theirs, and NotFound for somebody who was deleted a moment
@@ -163,6 +155,29 @@ def change_contact(contact: Contact, fields: dict, *, settles: bool = True) -> C
         except IntegrityError as error:
             double = _same_user(contact)
             if double and double.pk != contact.pk:
-                raise _conflict(double) from error
-            raise Refused(Fault("conflict", "Another contact has this external_id or email."), status=409) from error
+                raise doubles(double) from error
+            raise is_taken() from error
     return contact
+
+
+# What bars it ---------------------------------------------------------------------------------------------------------
+
+
+def shared(email: str, number: int) -> Refused:
+    message = f"{number} people share the email {email}. Name the one you mean by user_id."
+    return Refused(Fault("conflict", message, "email"), status=409)
+
+
+def doubles(double: Contact) -> Refused:
+    archived = " It is archived." if double.archived_at else ""
+    message = f"A contact matching those details already exists with id={double.public_id}.{archived}"
+    return Refused(Fault("conflict", message), status=409)
+
+
+def was_merged(external_id: str) -> Refused:
+    message = f"The external_id “{external_id}” is of somebody who was merged into another contact."
+    return Refused(Fault("conflict", message), status=409)
+
+
+def is_taken() -> Refused:
+    return Refused(Fault("conflict", "Another contact has this external_id or email."), status=409)

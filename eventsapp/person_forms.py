@@ -7,8 +7,8 @@ from datetime import date
 from django import forms
 
 from eventsapp.attributes import misfits
+from eventsapp.cells import NUMBER
 from eventsapp.filters import start_of
-from eventsapp.importing import NUMBER
 from eventsapp.metadata import FILTER_KINDS, kind_of
 from eventsapp.models import Contact, Tag
 from eventsapp.serializers import ContactIn

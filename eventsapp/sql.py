@@ -4,6 +4,7 @@ the few words in which SQLite and PostgreSQL differ there.
 Rows travel as one JSON text, a single parameter, so that a list of any length is planned once.
 """
 
+import time
 import zlib
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
@@ -36,7 +37,23 @@ COUNT_COLUMNS = {"type_id": "int", "contact_id": "int", "count": "int"}
 BASELINE_COLUMNS = {"type_id": "int", "contact_id": "int", "count": "int", "first_at": "bigint", "last_at": "bigint"}
 
 
+# What an import of people may change of them.
+PERSON_COLUMNS = {
+    "id": "int",
+    "role": "text",
+    **{f"{name}{folded}": "text" for name in ("external_id", "email", "name") for folded in ("", "_folded")},
+    "phone": "text",
+    "signed_up_at": "bigint",
+    "last_seen_at": "bigint",
+    "updated_at": "bigint",
+    "unsubscribed_from_emails": "boolean",
+    "custom_attributes": "jsonb",
+    "terms": "jsonb",
+}
+
+
 EMAIL_LOCKS = 64  # a workspace
+GAP = 0.12  # seconds in which every writer that waits for SQLite has looked again
 
 
 class EventRow(NamedTuple):
@@ -63,6 +80,13 @@ def database_now() -> datetime:
     with connection.cursor() as cursor:
         cursor.execute("SELECT clock_timestamp()")
         return cursor.fetchone()[0]
+
+
+def let_others_write():
+    """To be called between two transactions of long work. SQLite has no queue of writers: each that waits looks again
+    ten times a second, and would hardly ever find a gap."""
+    if connection.vendor == "sqlite":
+        time.sleep(GAP)
 
 
 class Dialect(ABC):
@@ -111,6 +135,18 @@ class Dialect(ABC):
             {"workspace": workspace, "now": now, "sent": self.encode(CONTACT_COLUMNS, rows)},
         )
         return [pk for (pk,) in made]
+
+    def change_contacts(self, contacts: Sequence):
+        """Write what PERSON_COLUMNS names of these Contacts. Raises IntegrityError where two would be the same."""
+        rows = [tuple(getattr(contact, name) for name in PERSON_COLUMNS) for contact in contacts]
+        changed = ", ".join(f"{name} = sent.{name}" for name in PERSON_COLUMNS if name != "id")
+        self.run(
+            f"""
+            UPDATE eventsapp_contact SET {changed} FROM {self.table("sent", PERSON_COLUMNS)}
+            WHERE eventsapp_contact.id = sent.id RETURNING eventsapp_contact.id
+            """,
+            {"sent": self.encode(PERSON_COLUMNS, rows)},
+        )
 
     @abstractmethod
     def store_events(self, rows: Sequence[EventRow], source: str, watched: Sequence[int]) -> list[tuple]:

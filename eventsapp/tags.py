@@ -22,6 +22,12 @@ def tag_by_id(workspace: Workspace, id: str) -> Tag:
     return tag
 
 
+def fault_in_name(name: str) -> str | None:
+    """Return what is wrong with the name of a tag, as a sentence, or None."""
+    if not name or "\0" in name or len(name) > Tag._meta.get_field("name").max_length:
+        return "Write the name of a tag, of up to 255 characters."
+
+
 def find_or_create(workspace: Workspace, name: str) -> Tag:
     """Return the tag of this name, whatever its case; made if it is new."""
     return workspace.tags.get_or_create(name_folded=fold(name), defaults={"name": name})[0]

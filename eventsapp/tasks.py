@@ -2,7 +2,7 @@
 
 from celery import shared_task
 
-from eventsapp import deleting, volumes
+from eventsapp import deleting, uploads, volumes
 
 
 @shared_task
@@ -11,6 +11,12 @@ def delete_events():
 
 
 @shared_task
+def import_people():
+    uploads.work()
+
+
+@shared_task
 def roll_up():
-    """Every minute: what came in goes into the volumes that the plots read."""
+    """Every minute: what came in goes into the volumes that the plots read, and what is old goes."""
     volumes.roll_up()
+    uploads.forget_old()

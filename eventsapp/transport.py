@@ -22,7 +22,7 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from eventsapp.auth import HasScope, TokenAuthentication
-from eventsapp.errors import Fault, Merged, Refused, invalid
+from eventsapp.errors import Fault, Merged, Refused, faults_in, invalid
 from eventsapp.limits import Allowance, spend
 
 logger = logging.getLogger(__name__)
@@ -211,7 +211,7 @@ def as_error_list(error, context) -> Response:
         case Refused():
             faults, status = error.faults, error.status
         case exceptions.ValidationError():
-            faults, status = list(_faults(error.detail)), 400
+            faults, status = list(faults_in(error.detail)), 400
         case exceptions.MethodNotAllowed():
             message = f"{request.method} is not possible here. Try {', '.join(context['view'].allowed_methods)}."
             faults, status = [Fault("not_found", message)], 405
@@ -233,16 +233,3 @@ def as_error_list(error, context) -> Response:
     response = error_list(*faults, request_id=getattr(request, "request_id", None), status=status, headers=headers)
     response.exception = True
     return response
-
-
-def _faults(detail, path=""):
-    """Yield the faults of a serializer's errors, however deep, with the dotted path of their field."""
-    if isinstance(detail, dict):
-        for field, inner in detail.items():
-            yield from _faults(inner, path if field == "non_field_errors" else f"{path}.{field}" if path else field)
-    elif isinstance(detail, list):
-        for inner in detail:
-            yield from _faults(inner, path)
-    else:
-        code = "parameter_not_found" if detail.code in ("required", "null") else "parameter_invalid"
-        yield Fault(code, str(detail), path or None)

@@ -3,7 +3,17 @@
 from django.contrib.auth.views import LogoutView
 from django.urls import path, re_path
 
-from eventsapp import home_views, live_views, metrics, person_views, reference, settings_views, type_views, views
+from eventsapp import (
+    home_views,
+    import_views,
+    live_views,
+    metrics,
+    person_views,
+    reference,
+    settings_views,
+    type_views,
+    views,
+)
 
 SECTIONS = "people|segments|events|messages|deliveries|settings"
 PERSON = r"^app/(?P<app_id>[-\w]+)/people/(?P<public_id>[0-9a-f]{24})/"
@@ -23,6 +33,13 @@ urlpatterns = [
     re_path(rf"{PERSON}tags/$", person_views.tag_person, name="tag_person"),
     re_path(rf"{PERSON}export/$", person_views.export_person, name="export_person"),
     re_path(rf"{PERSON}delete/$", person_views.delete_person, name="delete_person"),
+    path("app/<slug:app_id>/people/import/", import_views.people_imports, name="people_imports"),
+    path("app/<slug:app_id>/people/import/<int:pk>/", import_views.people_import, name="people_import"),
+    path(
+        "app/<slug:app_id>/people/import/<int:pk>/refused/",
+        import_views.people_import_refused,
+        name="people_import_refused",
+    ),
     path("app/<slug:app_id>/events/", type_views.events, name="events"),
     path("app/<slug:app_id>/events/<int:pk>/", type_views.event_type, name="event_type"),
     path("app/<slug:app_id>/events/live/", live_views.live, name="live"),

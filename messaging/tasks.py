@@ -2,7 +2,7 @@
 
 from celery import shared_task
 
-from eventsapp import deleting, erasing, merging
+from eventsapp import deleting, erasing, merging, uploads
 from eventsapp.health import WORKER
 from eventsapp.models import Heartbeat
 from messaging import matching, rules, sending
@@ -29,6 +29,7 @@ def sweep():
     erasing.finish()
     matching.match_waiting()
     tagging.work()
+    uploads.work()
 
 
 @shared_task

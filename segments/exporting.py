@@ -4,6 +4,7 @@ import csv
 from collections.abc import Iterator
 from datetime import UTC, datetime
 
+from eventsapp.cells import BOM, Line, safe
 from eventsapp.learned import attribute_keys
 from eventsapp.models import Contact, EventSummary, Tagging
 from eventsapp.pool import lend
@@ -11,25 +12,15 @@ from segments.definition import Definition
 from segments.engine import Answer
 
 AT_ONCE = 2_000
-BOM = "\ufeff"  # without it Excel takes UTF-8 for something else
-# Spreadsheets take a cell that begins so for a formula.
-RISKY = ("=", "+", "-", "@", "\t", "\r")
 FIELDS = ("name", "email", "user_id", "phone", "role")
 TIMES = ("signed_up_at", "created_at", "last_seen_at")
-
-
-class _Line:
-    """What csv writes into: it hands each line back."""
-
-    def write(self, line: str) -> str:
-        return line
 
 
 def csv_of(definition: Definition, result: Answer) -> Iterator[str]:
     """Yield the lines of a CSV file about those who match, the newest first: what is known of them, their tags, each
     custom attribute, and count, first and last of each event that is asked about; their id is last, because Excel
     takes one without letters for a number. Times are in UTC, as spreadsheets read them."""
-    writer = csv.writer(_Line())
+    writer = csv.writer(Line())
     keys = attribute_keys(definition.workspace)
     names = {name.name: name.type for leaf in definition.root.leaves() for name in leaf.names()}
     about_events = [f"{name} {word}" for name in names for word in ("count", "first", "last")]
@@ -68,15 +59,3 @@ def _rows(workspace, ids, keys, types) -> Iterator[list]:
 
 def _time(seconds: int | None) -> str | None:
     return None if seconds is None else f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%d %H:%M:%S}"
-
-
-def safe(value) -> str:
-    """A value as a cell that no spreadsheet runs: a text that could be a formula begins with an apostrophe."""
-    match value:
-        case None:
-            return ""
-        case bool():
-            return "true" if value else "false"
-        case str() if value.startswith(RISKY):
-            return f"'{value}"
-    return str(value)

@@ -13,7 +13,7 @@ from django_htmx.http import HttpResponseClientRedirect
 from eventsapp.models import Contact, Tag
 from eventsapp.pages import came_from, staff_page
 from eventsapp.person_views import person_or_404
-from eventsapp.tags import find_or_create
+from eventsapp.tags import fault_in_name, find_or_create
 from eventsapp.text import fold
 from segments import tagging
 from segments.definition import Definition, Invalid, parse
@@ -133,8 +133,8 @@ def people_tag(request, workspace):
 
 def _named_tag(workspace, name: str, *, make: bool) -> Tag:
     """The tag of this name, made if there is none and it is to be put on. Raises ValidationError."""
-    if not name or "\0" in name or len(name) > Tag._meta.get_field("name").max_length:
-        raise ValidationError("Write the name of a tag, of up to 255 characters.")
+    if fault := fault_in_name(name):
+        raise ValidationError(fault)
     if make:
         return find_or_create(workspace, name)
     tag = workspace.tags.filter(name_folded=fold(name)).first()

@@ -110,7 +110,7 @@ def wakeups(monkeypatch):
     woken = []
     wakers = (
         "messaging.receivers", "messaging.matching", "messaging.sending", "eventsapp.deleting", "segments.tagging",
-        "segments.sizes", "messaging.single",
+        "segments.sizes", "messaging.single", "eventsapp.uploads",
     )  # fmt: skip
     for module in wakers:
         monkeypatch.setattr(f"{module}.wake", woken.append)

@@ -804,6 +804,7 @@ PAGES = (
     "people/",
     "people/?search=a",
     "people/tagged/",
+    "people/import/",
     "segments/?archived",
     "segments/",
     "events/",
@@ -815,6 +816,75 @@ PAGES = (
     "settings/browser/",
     "/docs/api/",
 )
+
+
+PEOPLE = (
+    "User ID;E-mail;Plan;Notes\nimp-1;imp-1@example.org;pro;x\nimp-2;nobody;free;y\nimp-3;imp-3@example.org;free;z\n"
+)
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [1440, 390])
+def test_people_are_imported_from_a_file(open_page, shop, tmp_path, width, scheme):
+    page, file, tag = open_page(width, scheme), tmp_path / "customers.csv", f"Fair {width} {scheme}"
+    file.write_text(PEOPLE.replace("imp-", f"{width}-{scheme}-"))
+
+    def is_well():
+        assert page.evaluate("document.documentElement.scrollWidth") == width
+        assert faults_of(page) == []
+
+    page.get_by_role("link", name="Import", exact=True).click()
+    page.get_by_label("CSV file").set_input_files(file)
+    page.get_by_role("button", name="Look at the file").click()
+
+    # What is taken for what, changed by keyboard; a name is asked for where there is to be one.
+    use = page.get_by_label("What “Notes” is")
+    assert page.get_by_label("What “E-mail” is").input_value() == "email"
+    name = page.get_by_label("Name of the attribute for “Notes”")
+    assert name.input_value() == "Notes"
+    use.focus()
+    use.press("ArrowUp")
+    assert (use.input_value(), name.is_visible()) == ("", False)
+    is_well()
+    page.get_by_label("Tags for everybody").fill(tag)
+    page.get_by_role("button", name="Import 3 rows").click()
+
+    # It goes on by itself, and ends with a report.
+    page.get_by_role("heading", name="Done").wait_for(timeout=15_000)
+    page.get_by_role("row", name=re.compile("3 email: “nobody” is not an email address")).wait_for()
+    is_well()
+    with page.expect_download() as download:
+        page.get_by_role("link", name="Download the refused rows").click()
+    rows = list(csv.reader(io.StringIO(download.value.path().read_text("utf-8-sig"))))
+    assert [len(rows), rows[1][1]] == [2, "nobody"]
+    page.get_by_role("link", name=f"People tagged “{tag}”").click()
+    page.wait_for_load_state("networkidle")
+    assert count(page) == 2
+
+
+def test_without_javascript_people_are_imported_too(browser, shop, open_page, tmp_path):
+    login, file = open_page().context.storage_state(), tmp_path / "plain.csv"
+    file.write_text(PEOPLE.replace("imp-", "plain-"))
+    context = browser.new_context(
+        java_script_enabled=False, storage_state=login, base_url=f"{shop.url}/app/{shop.app_id}/"
+    )
+    page = context.new_page()
+    page.goto("people/import/")
+    page.get_by_label("CSV file").set_input_files(file)
+    page.get_by_role("button", name="Look at the file").click()
+    page.get_by_label("What “E-mail” is").select_option("user_id")
+    page.get_by_role("button", name="Import 3 rows").click()
+    page.get_by_text("Another column is user_id already.").wait_for()
+    page.get_by_label("What “E-mail” is").select_option("email")
+    page.get_by_role("button", name="Import 3 rows").click()
+
+    def is_done():
+        if page.get_by_role("link", name="Look again").is_visible():
+            page.get_by_role("link", name="Look again").click()
+        return page.get_by_role("heading", name="Done").is_visible()
+
+    wait_for(is_done, 15, "the import")
+    context.close()
 
 
 def every_page(page) -> list[str]:

@@ -11,9 +11,9 @@ from django.urls import reverse
 from django.utils import timezone
 from pyroaring import BitMap
 
+from eventsapp.cells import safe
 from eventsapp.models import Contact, Tag, Tagging
 from segments import sizes, tagging
-from segments.exporting import safe
 from segments.models import Segment, SegmentSize, TagRun
 from segments.urlstate import encode
 

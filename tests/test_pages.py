@@ -15,6 +15,7 @@ from pyroaring import BitMap
 
 from eventsapp.ingest import event_type
 from eventsapp.models import ApiRequest, ApiToken, Contact, Heartbeat, Invitation, Membership, Tag
+from eventsapp.uploads import upload
 from messaging.models import AutoMessage, Delivery, Sender, Suppression
 from segments import tagging
 from segments.models import Segment
@@ -64,6 +65,8 @@ def things(shop, buyer, does):
         "revoke_token": token.pk,
         "live_request": asked.pk,
         "event_type": rule.trigger.pk,
+        "people_import": (run := upload(shop, "people.csv", [b"email\n", b"ada@example.org\n"], by=colleague)).pk,
+        "people_import_refused": run.pk,
         "remove_sender": Sender.objects.create(workspace=shop, email="shop@example.org").pk,
         "remove_identity_secret": shop.identity_secrets.create().pk,
         "lift_suppression": Suppression.objects.create(workspace=shop, email="gone@example.org", reason="bounce").pk,

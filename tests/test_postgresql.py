@@ -4,11 +4,16 @@ import threading
 
 import psycopg
 import pytest
-from django.db import DataError, connection
+from django.db import DataError, connection, transaction
 
-from eventsapp.models import Contact
+from eventsapp import uploads
+from eventsapp.erasing import erase
+from eventsapp.models import Contact, RefusedRow
+from eventsapp.people_columns import Columns
+from eventsapp.people_import import store
 from segments.engine import one_moment
 from segments.postgresql import sets_of_ids
+from tests.live import wait_for
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -84,3 +89,42 @@ def test_events_of_a_type_lie_together(shop, person, does):
         with connection.cursor() as cursor:
             cursor.execute(f"SELECT type_id, count(DISTINCT tableoid) FROM {table} GROUP BY 1")
             assert [places for _, places in cursor.fetchall()] == [1, 1]
+
+
+def test_whoever_else_makes_a_person_meanwhile_the_import_changes_them(shop, person):
+    """By the user_id, which only the constraint of the table knows of."""
+    columns = Columns(["user_id", "name"], ["user_id", "name"], shop.zone)
+    rows = [columns.row(2, ["7", "Ada"]), columns.row(3, ["8", "Bea"])]
+    outcomes = []
+    importing = threading.Thread(target=lambda: (outcomes.extend(store(shop, rows)), connection.close()))
+    with transaction.atomic():
+        ada = person("7", plan="free")
+        importing.start()
+        wait_for(_somebody_waits, 10, "the import to wait for the other")
+    importing.join()
+    assert [outcome.what for outcome in outcomes] == ["changed", "made"]
+    ada.refresh_from_db()
+    assert (ada.name, ada.custom_attributes, Contact.objects.count()) == ("Ada", {"plan": "free"}, 2)
+
+
+def test_deleting_somebody_waits_for_their_import_and_lets_nothing_of_it_stay(shop, person, editor):
+    grace = person("7", email="grace@shop.example")
+    lines = [b"user_id,email\n", b"7,grace@shop.example\n", b"7,grace@shop.example;\n"]
+    run = uploads.upload(shop, "people.csv", lines, by=editor.user)
+    uploads.ask(run, targets=["user_id", "email"], tags=[])
+    erasing = threading.Thread(target=lambda: (erase(grace), connection.close()))
+    with transaction.atomic():
+        assert uploads.work() == 2
+        erasing.start()
+        wait_for(_somebody_waits, 10, "the deletion to wait for the import")
+    erasing.join()
+    [row] = RefusedRow.objects.all()
+    assert (row.error, bytes(row.cells)) == (uploads.GONE, b"[]")
+    assert not Contact.objects.filter(email_folded="grace@shop.example").exists()
+
+
+def _somebody_waits() -> bool:
+    """Whether somebody waits for this connection."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT 1 FROM pg_locks WHERE NOT granted AND pg_backend_pid() = ANY(pg_blocking_pids(pid))")
+        return bool(cursor.fetchone())

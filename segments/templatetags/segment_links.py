@@ -21,6 +21,12 @@ def new_people_url(context, days: int) -> str:
     return _people_who(context, {"kind": "attribute", "field": "created_at", "op": "less_than_days_ago", "value": days})
 
 
+@register.simple_tag(takes_context=True)
+def tagged_url(context, tag: int) -> str:
+    """The people page, filtered by who has the tag with this id."""
+    return _people_who(context, {"kind": "tag", "tag": tag, "op": "has"})
+
+
 def _people_who(context, condition: dict) -> str:
     definition = {"version": 1, "match": "all", "conditions": [condition]}
     return f"{reverse('people', args=[context['workspace'].app_id])}?q={encode(definition)}"

@@ -1,0 +1,204 @@
+"""Files of people that staff upload: kept in the database, where every machine finds them, and imported by the worker,
+some rows at a time.
+
+Whatever kills the worker, the next sweep goes on where it stopped. A part of the file goes with the rows that it held;
+a file that nobody asks to import, and rows that were refused, go after a week.
+"""
+
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from datetime import timedelta
+from itertools import islice
+
+import msgspec
+from django.db import transaction
+from django.db.models import F
+from django.utils import timezone
+
+from eventsapp.cells import bare
+from eventsapp.models import Contact, ImportPart, PeopleImport, RefusedRow, Workspace
+from eventsapp.people_columns import Columns, Kinds, guess
+from eventsapp.people_import import AT_ONCE, SAMPLE, Became, open_rows, store
+from eventsapp.pool import lend
+from eventsapp.sql import let_others_write
+from eventsapp.wakeups import wake
+
+LARGEST = 20_000_000  # bytes
+KEPT = timedelta(days=7)
+AT_A_TIME = 1  # seconds after which other work gets its turn
+GONE = "It named somebody who was deleted meanwhile."
+
+
+class UnderWay(Exception):
+    """Somebody asked for this import already, or threw it away."""
+
+
+@transaction.atomic
+def upload(workspace: Workspace, name: str, raw: Iterable[bytes], *, by) -> PeopleImport:
+    """Keep a CSV file, to be looked at and imported. Raises ValueError that says what is wrong with the file."""
+    header, rows = open_rows(raw)
+    run = PeopleImport.objects.create(
+        workspace=workspace, file_name=name[:255], header=header, kinds=[], targets=[], uploaded_by=by
+    )
+    kinds = Kinds(len(header))
+    while some := list(islice(rows, AT_ONCE)):
+        if not run.size:
+            run.targets = guess(workspace, header, [cells for _, cells in some[:SAMPLE]])
+        for _, cells in some:
+            kinds.see(cells)
+        run.size += len(some)
+        ImportPart.objects.create(of=run, rows=msgspec.json.encode(some))
+    if not run.size:
+        raise ValueError("The file has no rows below its first line, which names the columns.")
+    run.kinds = [sorted(of) for of in kinds.of]
+    run.save(update_fields=["kinds", "targets", "size"])
+    return run
+
+
+def first_rows(run: PeopleImport, number: int) -> list[list[str]]:
+    """Return the cells of the first rows that still wait."""
+    part = run.parts.order_by("pk").first()
+    return [cells for _, cells in _rows_of(part)[:number]] if part else []
+
+
+def _rows_of(part: ImportPart) -> list[tuple[int, list[str]]]:
+    return msgspec.json.decode(bytes(part.rows), type=list[tuple[int, list[str]]])
+
+
+@transaction.atomic
+def ask(run: PeopleImport, *, targets: Sequence[str], tags: Sequence[str]):
+    """Have the people of an uploaded file imported. Raises UnderWay."""
+    draft = PeopleImport.objects.filter(pk=run.pk, asked_at=None)
+    if not draft.update(asked_at=timezone.now(), targets=list(targets), tags=list(tags)):
+        raise UnderWay
+    transaction.on_commit(lambda: wake("eventsapp.tasks.import_people"))
+
+
+def throw_away(run: PeopleImport):
+    """Forget a file that nobody asked to import. Raises UnderWay."""
+    deleted, _ = PeopleImport.objects.filter(pk=run.pk, asked_at=None).delete()
+    if not deleted:
+        raise UnderWay
+
+
+def forget_old():
+    """Forget what is a week old: files that nobody asked to import, and what refused rows said."""
+    old = timezone.now() - KEPT
+    PeopleImport.objects.filter(asked_at=None, uploaded_at__lt=old).delete()
+    RefusedRow.objects.filter(of__done_at__lt=old).delete()
+
+
+# The worker ----------------------------------------------------------------------------------------------------------
+
+
+def work() -> int:
+    """Go on with what was asked for, for a second; if there is more, the worker is woken again. Return how many rows
+    were gone through."""
+    gone_through, until = 0, time.monotonic() + AT_A_TIME
+    while (taken := _step()) is not None:
+        gone_through += taken
+        let_others_write()
+        if time.monotonic() > until:
+            wake("eventsapp.tasks.import_people")
+            break
+    return gone_through
+
+
+@transaction.atomic
+def _step() -> int | None:
+    """One part of the oldest import that waits; None when none does, or others are at it."""
+    waiting = PeopleImport.objects.exclude(asked_at=None).filter(done_at=None).order_by("pk")
+    waiting = waiting.select_related("workspace")
+    run = waiting.select_for_update(of=("self",), skip_locked=True, no_key=True).first()
+    if run is None:
+        return None
+    part, rows = run.parts.order_by("pk").first(), []
+    if part:
+        columns = Columns.of(run.workspace, run.header, run.targets, run.kinds, run.tags)
+        rows = [columns.row(line, cells) for line, cells in _rows_of(part)]
+        outcomes = store(run.workspace, rows)
+        for what, number in Counter(outcome.what for outcome in outcomes).items():
+            setattr(run, what, getattr(run, what) + number)
+        _keep_refused(
+            run,
+            (
+                (row.line, outcome.sentence, row.cells)
+                for row, outcome in zip(rows, outcomes, strict=True)
+                if outcome.what == Became.REFUSED
+            ),
+        )
+        part.delete()
+    if not run.parts.exists():
+        run.done_at = timezone.now()
+    run.save(update_fields=[*Became, "done_at"])
+    return len(rows)
+
+
+# Refused rows --------------------------------------------------------------------------------------------------------
+
+
+def _keep_refused(run: PeopleImport, refused: Iterable[tuple[int, str, Sequence[str]]]):
+    RefusedRow.objects.bulk_create(
+        RefusedRow(of=run, line=line, error=error, cells=msgspec.json.encode(cells)) for line, error, cells in refused
+    )
+
+
+def refused_of(run: PeopleImport) -> Iterator[tuple[int, str, list[str]]]:
+    """Yield (line number, sentence, cells) of the refused rows."""
+    for some in _by_and_by(run.refused_rows, AT_ONCE):
+        # A reader may be slow.
+        lend()
+        yield from ((row.line, row.error, _cells_of(row)) for row in some)
+
+
+def _by_and_by(rows, number: int) -> Iterator[list]:
+    """Yield some rows at a time, in the order of their keys, up to the last one of now."""
+    rows = rows.order_by("pk")
+    until, reached = rows.last(), 0
+    while until and (some := list(rows.filter(pk__gt=reached, pk__lte=until.pk)[:number])):
+        yield some
+        reached = some[-1].pk
+
+
+def _cells_of(row: RefusedRow) -> list[str]:
+    return msgspec.json.decode(bytes(row.cells))
+
+
+# Who is deleted ------------------------------------------------------------------------------------------------------
+
+
+def hold(workspace_id: int) -> list[PeopleImport]:
+    """Let no file of a workspace be imported until the transaction ends; return what is kept of them. To be asked for
+    before people are locked, as the worker does."""
+    imports = PeopleImport.objects.filter(workspace=workspace_id).order_by("pk")
+    return list(imports.select_for_update(no_key=True))
+
+
+def forget_people(imports: Iterable[PeopleImport], people: Sequence[Contact], named: Callable[[str], bool]):
+    """Forget what waiting and refused rows say of these people; `named` is whether a text names one of them. Of these
+    rows stays that they were there."""
+    user_ids = {contact.external_id for contact in people if contact.external_id}
+    for run in imports:
+        # A user_id may be a short number: it names somebody where user_ids stand.
+        places = [place for place, target in enumerate(run.targets) if target == "user_id"]
+
+        def is_about(cells, places=places) -> bool:
+            theirs = (bare(cells[place]) for place in places if place < len(cells))
+            return any(map(named, cells)) or any(cell in user_ids for cell in theirs)
+
+        for some in _by_and_by(run.refused_rows, AT_ONCE):
+            about = [row.pk for row in some if named(row.error) or is_about(_cells_of(row))]
+            run.refused_rows.filter(pk__in=about).update(error=GONE, cells=msgspec.json.encode([]))
+        for [part] in _by_and_by(run.parts, 1):
+            _take_out(run, part, is_about)
+
+
+def _take_out(run: PeopleImport, part: ImportPart, is_about: Callable[[list[str]], bool]):
+    rows = _rows_of(part)
+    gone = {line for line, cells in rows if is_about(cells)}
+    if gone:
+        _keep_refused(run, ((line, GONE, []) for line in sorted(gone)))
+        part.rows = msgspec.json.encode([row for row in rows if row[0] not in gone])
+        part.save(update_fields=["rows"])
+        PeopleImport.objects.filter(pk=run.pk).update(refused=F("refused") + len(gone))
