@@ -1,7 +1,7 @@
 """What programs ask of messages."""
 
 from eventsapp.transport import api_path
-from messaging import api, in_app
+from messaging import api, in_app, subscription_api
 
 RULE = "auto_messages/(?P<message_id>[0-9]{1,9})"
 DELIVERY = f"{RULE}/deliveries/(?P<delivery_id>[0-9]{{1,9}})"
@@ -12,5 +12,6 @@ urlpatterns = [
     api_path(f"{RULE}/deliveries", api.Deliveries),
     api_path(f"{DELIVERY}/replay", api.Replay),
     api_path(f"{DELIVERY}/cancel", api.Cancel),
+    *subscription_api.urlpatterns,
     *in_app.urlpatterns,
 ]
