@@ -513,7 +513,7 @@ class Subscription(models.Model):
         return self.url
 
     def get_absolute_url(self):
-        return f"{reverse('settings', args=[self.workspace.app_id])}#{self.public_id}"
+        return f"{reverse('webhooks', args=[self.workspace.app_id])}#{self.public_id}"
 
     @property
     def is_paused(self) -> bool:

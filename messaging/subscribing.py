@@ -8,7 +8,8 @@ from eventsapp.incoming import MAX_NAME, normal_name
 from messaging.channels.outgoing import fault_in_url
 from messaging.models import Subscription
 
-MOST_NAMES = 120  # of one subscription
+MOST = 50  # subscriptions of one workspace: each event that all of them name is as many rows
+MOST_NAMES = 120  # events of one subscription
 LONGEST_URL, LONGEST_SECRET = 500, 255
 EXAMPLE = "https://example.org/hook"
 
@@ -18,6 +19,9 @@ def read_subscription(subscription: Subscription, sent) -> dict:
     named is left out. Raises Refused with every fault."""
     if not isinstance(sent, dict):
         raise Refused(invalid("body", "Write a JSON object with the url, the topics and the event_names."))
+    if subscription.pk is None and subscription.workspace.subscriptions.count() >= MOST:
+        message = f"There are {MOST} subscriptions already. Delete one, or name more events in one."
+        raise Refused(Fault("parameter_invalid", message), status=422)
     found, faults = {}, []
     for read in (_service_type, _url, _topics, _event_names, _secret, _active):
         faults += read(subscription, sent, found)

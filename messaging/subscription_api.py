@@ -10,7 +10,7 @@ from messaging import subscription_shapes as shapes
 from messaging import subscriptions
 from messaging.models import Notification, Subscription
 from messaging.notifying import item_of
-from messaging.subscribing import read_subscription
+from messaging.subscribing import MOST, read_subscription
 
 PER_PAGE, MOST_PER_PAGE = 50, 150
 SUBSCRIPTION_ID = in_path("subscription_id", "The subscription's id.", shapes.SUBSCRIPTION_ID)
@@ -26,7 +26,7 @@ class Subscriptions(ApiView):
     def get(self, request):
         """List the subscriptions."""
         rows = [subscription_as_json(one) for one in _subscriptions(self.workspace)]
-        pages = {"type": "pages", "next": None, "page": 1, "per_page": subscriptions.MOST, "total_pages": 1}
+        pages = {"type": "pages", "next": None, "page": 1, "per_page": MOST, "total_pages": 1}
         return Response(
             {
                 "type": "notification_subscription.list",
@@ -50,11 +50,7 @@ class Subscriptions(ApiView):
         It is told of those that are received from now on, and gets a ping at once.
         """
         new = Subscription(workspace=self.workspace)
-        found = read_subscription(new, self.sent())
-        if self.workspace.subscriptions.count() >= subscriptions.MOST:
-            message = f"There are {subscriptions.MOST} subscriptions already. Delete one, or name more events in one."
-            raise Refused(Fault("parameter_invalid", message), status=422)
-        return Response(_told(subscriptions.keep(new, **found)))
+        return Response(_told(subscriptions.keep(new, **read_subscription(new, self.sent()))))
 
 
 class OneSubscription(ApiView):

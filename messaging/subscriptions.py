@@ -16,8 +16,6 @@ from eventsapp.wakeups import wake
 from messaging.models import Notification, Subscription, Wish
 from messaging.watching import CATCH_UP_AFTER, hand_over_missed, watch_what_is_asked
 
-MOST = 50  # subscriptions of one workspace: each event that all of them name is as many rows
-
 STRAIGHT_ERRORS, IN = 1000, timedelta(minutes=15)  # beyond which it pauses
 PAUSE = timedelta(minutes=15)
 PATIENCE = timedelta(days=7)  # of errors and nothing else, after which it is stopped

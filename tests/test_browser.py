@@ -813,6 +813,7 @@ PAGES = (
     "deliveries/",
     "settings/",
     "settings/browser/",
+    "settings/webhooks/",
     "/docs/api/",
 )
 

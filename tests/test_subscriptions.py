@@ -2,6 +2,7 @@
 
 import hashlib
 import hmac
+import html
 import json
 import threading
 import time
@@ -20,7 +21,7 @@ from eventsapp.exporting import export
 from eventsapp.ingest import event_type
 from eventsapp.merging import merge
 from eventsapp.models import Event, EventType, HandOver, Source
-from messaging import matching, notifying, rules, subscriptions
+from messaging import matching, notifying, rules, subscribing, subscriptions
 from messaging.models import AutoMessage, Notification, Policy, Subscription, Wish
 from messaging.watching import CATCH_UP_AFTER
 from tests.receiver import Receiver
@@ -178,7 +179,7 @@ def test_every_fault_is_told_at_once(own):
 
 
 def test_there_are_so_many_subscriptions_and_no_more(own, monkeypatch):
-    monkeypatch.setattr(subscriptions, "MOST", 1)
+    monkeypatch.setattr(subscribing, "MOST", 1)
     assert own.post("/subscriptions", GOOD).status_code == 200
     answer = own.post("/subscriptions", GOOD)
     assert answer.status_code == 422
@@ -862,3 +863,137 @@ def test_an_export_says_what_others_were_told(subscribe, buyer, does, worker, re
     worker()
     told_of = json.loads("".join(export(buyer)))["notifications"]
     assert [(one["url"], one["item"]["metadata"]) for one in told_of] == [(receiver.url, {"code": "C-7"})]
+
+
+# The page ------------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def press(admin, shop):
+    """Press a button of the page as an admin: `press("ping", subscription)`; returns the page that follows."""
+
+    def post(act, subscription=None, **data):
+        address = f"/app/{shop.app_id}/settings/webhooks/" + (f"{subscription.pk}/" if subscription else "")
+        prefix = subscription.public_id if subscription else "new"
+        fields = {f"{prefix}-{name}": data.pop(name) for name in ("url", "event_names", "hub_secret") if name in data}
+        return admin.post(address, {"act": act} | fields | data, follow=True)
+
+    return post
+
+
+def shown(answer) -> str:
+    return html.unescape(answer.content.decode())
+
+
+def test_an_admin_makes_one_on_the_page(press, receiver, worker, buyer, does):
+    page = press("", url=receiver.url, event_names="Placed.Order\n\n signed-up \n", hub_secret="s3cret")
+    assert "A ping is on its way." in shown(page)
+    made = the_one()
+    assert (made.event_names(), made.hub_secret) == (["placed-order", "signed-up"], "s3cret")
+    does(buyer, "placed-order")
+    worker()
+    assert [body["topic"] for body in bodies(receiver)] == ["ping", "event.created"]
+    assert "s3cret" not in shown(press("ping", made))
+
+
+def test_the_form_keeps_what_was_typed_and_says_what_is_wrong(press):
+    page = press("", url="http://10.0.0.1/hook", event_names="placed-order\n" + "a" * 256)
+    assert page.status_code == 422
+    assert 'value="http://10.0.0.1/hook"' in shown(page)
+    assert "placed-order\n" + "a" * 256 in shown(page).replace("\r", "")
+    assert "10.0.0.1 is not on the public internet" in shown(page)
+    assert "more than 255 characters" in shown(page)
+    assert not Subscription.objects.exists()
+
+
+def test_an_admin_changes_turns_off_resumes_and_deletes_it(press, subscribe):
+    subscribe("placed-order", hub_secret="s3cret")
+    page = press("change", the_one(), url=PUBLIC, event_names="signed-up", hub_secret="")
+    assert "Saved." in shown(page)
+    assert (the_one().url, the_one().event_names(), the_one().hub_secret) == (PUBLIC, ["signed-up"], "s3cret")
+    wrong = press("change", the_one(), url="nowhere", event_names="signed-up")
+    assert wrong.status_code == 422
+    assert 'value="nowhere"' in shown(wrong)
+    press("turn_off", the_one())
+    assert (the_one().active, watched()) == (False, set())
+    assert "Resume it first" in shown(press("ping", the_one()))
+    press("resume", the_one())
+    assert (the_one().active, watched()) == (True, {"signed-up"})
+    assert "is deleted" in shown(press("delete", the_one()))
+    assert (Subscription.objects.count(), watched()) == (0, set())
+
+
+def test_failures_are_shown_with_their_reason_and_replayed(press, subscribe, own, buyer, does, worker, receiver):
+    made = subscribe()
+    for day in range(7):
+        receiver.answers = [(410, {}, b"no more <b>here</b>")]
+        does(buyer, "placed-order", days_ago=day)
+        worker()
+        own.put(f"/subscriptions/{made['id']}", {"active": True})
+    answer = press("ping", the_one())
+    page = shown(answer)
+    assert page.count("The receiver is gone") == 5
+    assert "410 Gone: no more <b>here</b>" in page
+    assert b"<b>here</b>" not in answer.content
+    assert "Replay all 7" in page
+    press("replay", the_one(), notification=Notification.objects.failed().first().pk)
+    assert Notification.objects.failed().count() == 6
+    assert "6 are posted again" in shown(press("replay", the_one()))
+    worker()
+    assert {state for state, _ in told()} == {State.SENT}
+    assert "Nothing is posted again" in shown(press("replay", the_one()))
+
+
+def test_a_pause_is_ended_from_the_page(press, subscribe, buyer, does, worker, receiver):
+    subscribe()
+    receiver.answers = [slow_down(**{"Retry-After": "7000"})]
+    does(buyer, "placed-order")
+    worker()
+    assert "Nothing is posted there until" in shown(press("replay", the_one()))
+    press("resume", the_one())
+    worker()
+    assert told() == [(State.SENT, Reason.NONE)]
+
+
+@pytest.mark.parametrize("role", ["viewer", "editor"])
+def test_the_page_is_for_admins(staff, role, shop, subscribe, admin, other_shop):
+    subscribe()
+    address = f"/app/{shop.app_id}/settings/webhooks/"
+    colleague, stranger = staff(role), staff("admin", other_shop)
+    assert colleague.get(address).status_code == colleague.post(f"{address}{the_one().pk}/").status_code == 403
+    assert stranger.get(address).status_code == 404
+    elsewhere = f"/app/{other_shop.app_id}/settings/webhooks/{the_one().pk}/"
+    assert stranger.post(elsewhere, {"act": "delete"}).status_code == 404
+    assert admin.post(f"{address}{the_one().pk}/", {"act": "explode"}).status_code == 404
+    assert the_one().active
+
+
+def test_the_page_asks_as_much_for_many_as_for_one(admin, shop, subscribe):
+    address = f"/app/{shop.app_id}/settings/webhooks/"
+
+    def questions():
+        with CaptureQueriesContext(connection) as asked:
+            assert admin.get(address).status_code == 200
+        return len(asked)
+
+    subscribe()
+    questions()
+    with_one = questions()
+    for _ in range(3):
+        subscribe()
+    assert questions() == with_one
+
+
+def test_an_event_says_that_a_webhook_uses_it(admin, shop, subscribe):
+    subscribe()
+    page = shown(admin.get(f"/app/{shop.app_id}/events/{EventType.objects.get().pk}/"))
+    assert the_one().get_absolute_url() in page
+
+
+def test_metrics_count_what_waits_and_what_failed(client, subscribe, buyer, does):
+    subscribe()
+    does(buyer, "placed-order")
+    matching.match_waiting()
+    text = client.get("/metrics").content.decode()
+    assert 'eventsapp_notifications{state="queued"} 1' in text
+    assert "eventsapp_notification_oldest_due_seconds" in text
