@@ -47,7 +47,7 @@ def _ran_away(workspace: Workspace) -> list[Link]:
 
 def _stopped(workspace: Workspace) -> list[Link]:
     stopped = workspace.subscriptions.stopped().select_related("workspace")
-    return [Link(f"The webhook {one} has stopped. {one.stopped_because}", one.get_absolute_url()) for one in stopped]
+    return [Link(f"The webhook to {one} has stopped. {one.stopped_because}", one.get_absolute_url()) for one in stopped]
 
 
 def parked_events(workspace: Workspace) -> int:

@@ -5,6 +5,7 @@ import hmac
 import secrets
 import uuid
 from email.headerregistry import Address
+from urllib.parse import urlsplit
 
 from django.conf import settings
 from django.core.serializers.json import DjangoJSONEncoder
@@ -510,7 +511,8 @@ class Subscription(models.Model):
         ordering = ["pk"]
 
     def __str__(self):
-        return self.url
+        # Not all of the address: it may hold a secret, and this stands where everybody reads.
+        return urlsplit(self.url).hostname or self.public_id
 
     def get_absolute_url(self):
         return f"{reverse('webhooks', args=[self.workspace.app_id])}#{self.public_id}"
@@ -578,8 +580,8 @@ class Notification(models.Model):
 
     class Reason(models.TextChoices):
         NONE = "", "—"
-        NO_ANSWER = "no_answer", "There was no answer in time, twice"
-        REFUSED = "refused", "It was not taken, twice"
+        NO_ANSWER = "no_answer", "There was no answer in time"
+        REFUSED = "refused", "It was not taken"
         THROTTLED = "throttled", "There were too many, for hours"
         GONE = "gone", "The receiver is gone"
         NOT_ALLOWED = "not_allowed", "Nothing may be posted to this address"

@@ -171,7 +171,7 @@ def _notifications_of(contact: Contact) -> Iterator[dict]:
     before = None
     while page := contact.notifications.newest(CHUNK, before):
         for notification in page:
-            yield notification_as_json(notification) | {"url": notification.subscription.url}
+            yield notification_as_json(notification) | {"told_to": str(notification.subscription)}
         before = page[-1].pk
 
 
@@ -209,7 +209,7 @@ def subscriptions_naming(event_type):
     """The subscriptions that are told of an event type."""
     wishes = Wish.objects.filter(type=event_type).select_related("subscription__workspace")
     asking = [wish.subscription for wish in wishes.order_by("subscription")]
-    return [Dependent("Webhook", subscription.url, subscription.get_absolute_url()) for subscription in asking]
+    return [Dependent("Webhook", str(subscription), subscription.get_absolute_url()) for subscription in asking]
 
 
 def _dependent(rule: AutoMessage, words: str = "") -> Dependent:

@@ -170,8 +170,8 @@ def catch_up():
 
 
 def went_well(pk: int):
-    """Something was taken: whatever was held against it is forgotten."""
-    failing = Subscription.objects.filter(pk=pk).exclude(failing_since=None)
+    """Something was taken: whatever was held against it is forgotten, unless another answer has just paused it."""
+    failing = Subscription.objects.filter(pk=pk).exclude(failing_since=None).exclude(paused_until__gt=timezone.now())
     failing.update(failing_since=None, counted_since=None, straight_errors=0, throttles=0, paused_until=None)
 
 
