@@ -18,6 +18,7 @@ from messaging.models import AutoMessage
 from messaging.schedule import Hours
 from messaging.text import LONGEST
 from messaging.unless import read_unless
+from messaging.watching import watch_what_is_asked
 from segments.conditions import read_where
 from segments.definition import VERSION, Invalid, parse
 from segments.reading import Node, Unreadable
@@ -307,7 +308,7 @@ def keep(rule: AutoMessage, found: dict, *, by=None) -> AutoMessage:
         rules.note_version(rule, by=by)
     if is_moved:
         for type_id in sorted({before.pk, rule.trigger_id}):
-            rules.watch_what_is_live(type_id)
+            watch_what_is_asked(type_id)
     return rule
 
 

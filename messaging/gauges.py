@@ -6,7 +6,7 @@ from django.db.models import Count, Min
 
 from eventsapp import health, metrics
 from eventsapp.metrics import Gauge
-from messaging.models import AutoMessage, Delivery
+from messaging.models import AutoMessage, Delivery, Notification
 
 
 def of_messages() -> Iterable[Gauge]:
@@ -20,6 +20,13 @@ def of_messages() -> Iterable[Gauge]:
     yield Gauge("eventsapp_delivery_oldest_due_seconds", "Since when the oldest that is due waits.", waits)
     numbers = [({"channel": channel}, n) for channel, _, n in rows]
     yield Gauge("eventsapp_deliveries_due", "Deliveries that could go out now.", numbers)
+    told = Notification.objects.values_list("state").annotate(n=Count("pk")).order_by("state")
+    yield Gauge(
+        "eventsapp_notifications", "Notifications by their state.", [({"state": state}, n) for state, n in told]
+    )
+    waiting = Notification.objects.due().aggregate(since=Min("due_at"))["since"]
+    since = [({}, health.age(waiting) if waiting else 0)]
+    yield Gauge("eventsapp_notification_oldest_due_seconds", "Since when the oldest that is due waits.", since)
     rules = AutoMessage.objects.values_list("state").annotate(n=Count("pk")).order_by("state")
     yield Gauge("eventsapp_rules", "Auto-messages by their state.", [({"state": state}, n) for state, n in rules])
 

@@ -34,14 +34,20 @@ def recent_deliveries(request):
 
 
 def troubles(workspace: Workspace) -> list[Link]:
-    """Rules that paused themselves, events that could not be matched, deliveries that failed, and live rules that wait
-    in vain."""
-    return _ran_away(workspace) + _parked(workspace) + _failed(workspace) + _waiting_in_vain(workspace)
+    """Rules that paused themselves, webhooks that stopped, events that could not be matched, deliveries that failed,
+    and live rules that wait in vain."""
+    found = _ran_away(workspace) + _stopped(workspace)
+    return found + _parked(workspace) + _failed(workspace) + _waiting_in_vain(workspace)
 
 
 def _ran_away(workspace: Workspace) -> list[Link]:
     paused = workspace.auto_messages.exclude(paused_because="").select_related("workspace")
     return [Link(f"“{rule}” has paused itself. {rule.paused_because}", rule.get_absolute_url()) for rule in paused]
+
+
+def _stopped(workspace: Workspace) -> list[Link]:
+    stopped = workspace.subscriptions.stopped().select_related("workspace")
+    return [Link(f"The webhook to {one} has stopped. {one.stopped_because}", one.get_absolute_url()) for one in stopped]
 
 
 def parked_events(workspace: Workspace) -> int:

@@ -1,4 +1,5 @@
-"""Which message goes to whom because of which event: from HandOver to Delivery rows, in one transaction a batch."""
+"""Which message goes to whom because of which event, and who else is told of it: from HandOver to Delivery and
+Notification rows, in one transaction a batch."""
 
 import logging
 from datetime import datetime, timedelta
@@ -13,7 +14,7 @@ from eventsapp.health import WORK
 from eventsapp.merging import lately_merged
 from eventsapp.models import HandOver, Heartbeat, Source, now_in_seconds
 from eventsapp.wakeups import wake
-from messaging import rules
+from messaging import notifying, rules
 from messaging.audience import audience_of
 from messaging.frequency import allows, counted, is_limited, lock_recipients
 from messaging.models import AutoMessage, Delivery
@@ -76,6 +77,11 @@ def _match_alone(pk: int) -> int:
                     _answer(rule, batch if _matching([rule], batch)[rule.pk] else [])
             except Exception as error:  # noqa: BLE001  it is counted, and parked where staff see it
                 failure = error
+        try:
+            with transaction.atomic():
+                notifying.queue(batch)
+        except Exception as error:  # noqa: BLE001  as above
+            failure = error
         if failure is None:
             _done(batch)
         else:
@@ -96,11 +102,12 @@ def _note_failure(pk: int, error: Exception):
 
 
 def _match(batch: list[HandOver]):
-    """Write the deliveries of these events and delete the hand-overs. Must run in a transaction."""
+    """Write the deliveries and notifications of these events and delete the hand-overs. Must run in a transaction."""
     rules = list(_rules(batch))
     matching = _matching(rules, batch)
     for rule in rules:
         _answer(rule, [hand_over for hand_over in batch if hand_over.pk in matching[rule.pk]])
+    notifying.queue(batch)
     _done(batch)
 
 

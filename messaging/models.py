@@ -5,6 +5,7 @@ import hmac
 import secrets
 import uuid
 from email.headerregistry import Address
+from urllib.parse import urlsplit
 
 from django.conf import settings
 from django.core.serializers.json import DjangoJSONEncoder
@@ -478,3 +479,173 @@ class Pace(models.Model):
 
     def __str__(self):
         return f"{self.channel}: {self.left:.1f} left at {self.at:%c}"
+
+
+# Telling other systems ------------------------------------------------------------------------------------------------
+
+
+def new_subscription_id() -> str:
+    return f"nsub_{uuid.uuid4()}"
+
+
+class SubscriptionQuerySet(models.QuerySet):
+    def stopped(self):
+        """Those that stopped themselves: their receiver was gone, or failed for days."""
+        return self.filter(active=False).exclude(stopped_because="")
+
+
+class Subscription(models.Model):
+    """An address that is told of every event of some types, as Intercom's webhooks tell it."""
+
+    EVENT_CREATED, PING = "event.created", "ping"
+    TOPICS = (EVENT_CREATED, PING)
+
+    workspace = models.ForeignKey(Workspace, models.CASCADE, related_name="subscriptions")
+    public_id = models.CharField(max_length=50, unique=True, default=new_subscription_id, editable=False)
+    url = models.URLField("address", max_length=500)
+    topics = models.JSONField(default=list)
+    hub_secret = models.CharField(
+        "secret of its own",
+        max_length=255,
+        blank=True,
+        help_text="Signs what is posted there. Empty: the secret of all webhooks does.",
+    )
+    active = models.BooleanField(default=True)
+    stopped_because = models.TextField(blank=True, editable=False, help_text="If it stopped itself.")
+
+    failing_since = models.DateTimeField(
+        null=True, editable=False, help_text="Of all the attempts since none was taken."
+    )
+    straight_errors = models.PositiveIntegerField(default=0, editable=False)
+    counted_since = models.DateTimeField(null=True, editable=False, help_text="The first of these straight errors.")
+    throttles = models.PositiveIntegerField(default=0, editable=False, help_text="Waits after a 429 without a success.")
+    paused_until = models.DateTimeField(null=True, editable=False, help_text="Nothing is posted before.")
+
+    created_at = models.DateTimeField(auto_now_add=True)
+    updated_at = models.DateTimeField(auto_now=True)
+
+    objects = SubscriptionQuerySet.as_manager()
+
+    class Meta:
+        ordering = ["pk"]
+
+    def __str__(self):
+        # Not all of the address: it may hold a secret, and this stands where everybody reads.
+        return urlsplit(self.url).hostname or self.public_id
+
+    def get_absolute_url(self):
+        return f"{reverse('webhooks', args=[self.workspace.app_id])}#{self.public_id}"
+
+    @property
+    def is_paused(self) -> bool:
+        return self.active and self.paused_until is not None and self.paused_until > timezone.now()
+
+    def event_names(self) -> list[str]:
+        return sorted(wish.type.name for wish in self.wishes.all())
+
+
+class WishQuerySet(models.QuerySet):
+    def active(self):
+        return self.filter(subscription__active=True)
+
+
+class Wish(models.Model):
+    """An event type that a subscription names, and since when."""
+
+    subscription = models.ForeignKey(Subscription, models.CASCADE, related_name="wishes", db_index=False)
+    type = models.ForeignKey(EventType, models.CASCADE, related_name="+")
+    since = models.DateTimeField(help_text="Events received from then on are told, by the database's clock.")
+    caught_up = models.BooleanField(default=False, help_text="Events stored while it was being made were looked for.")
+
+    objects = WishQuerySet.as_manager()
+
+    class Meta:
+        constraints = [UniqueConstraint(fields=["subscription", "type"], name="one_wish_per_subscription_and_type")]
+        indexes = [models.Index(fields=["since"], condition=Q(caught_up=False), name="wish_to_catch_up")]
+
+    def __str__(self):
+        return f"{self.type} for {self.subscription}"
+
+
+class NotificationQuerySet(models.QuerySet):
+    def due(self):
+        """To be posted now: whatever waited until this time, or was claimed by a worker whose lease ran out."""
+        now = timezone.now()
+        may_go = Q(subscription__paused_until=None) | Q(subscription__paused_until__lte=now)
+        return self.filter(ON_ITS_WAY, may_go, due_at__lte=now)
+
+    def newest(self, size: int, before: int | None = None) -> list["Notification"]:
+        """Return up to `size` notifications, newest first, those below the id `before`."""
+        listed = self.filter(pk__lt=before) if before else self
+        return list(listed.select_related("subscription__workspace", "contact__workspace").order_by("-pk")[:size])
+
+    def failed(self):
+        return self.filter(state=Notification.State.FAILED)
+
+
+ON_ITS_WAY = Q(state__in=("queued", "sending"))
+HAS_ENDED = Q(state__in=("sent", "failed"))
+
+
+class Notification(models.Model):
+    """One event told to one subscription, with its own copy of the event, and a reason for its end; or a ping, which
+    is because of nobody."""
+
+    class State(models.TextChoices):
+        QUEUED = "queued", "Queued"
+        SENDING = "sending", "Sending"
+        SENT = "sent", "Sent"
+        FAILED = "failed", "Failed"
+
+    class Reason(models.TextChoices):
+        NONE = "", "—"
+        NO_ANSWER = "no_answer", "There was no answer in time"
+        REFUSED = "refused", "It was not taken"
+        THROTTLED = "throttled", "There were too many, for hours"
+        GONE = "gone", "The receiver is gone"
+        NOT_ALLOWED = "not_allowed", "Nothing may be posted to this address"
+        STOPPED = "stopped", "The subscription was stopped"
+        BROKEN = "broken", "Something broke here while posting"
+
+    uuid = models.UUIDField(default=uuid.uuid4, unique=True, editable=False)
+    subscription = models.ForeignKey(Subscription, models.CASCADE, related_name="notifications", db_index=False)
+    topic = models.CharField(max_length=40)
+    contact = models.ForeignKey(Contact, models.CASCADE, null=True, related_name="notifications")
+    event_id = models.UUIDField(null=True, help_text="The id of the event in the API.")
+    event = models.JSONField(null=True, help_text="id, event_name, created_at (Unix seconds), metadata.")
+
+    state = models.CharField(max_length=10, choices=State, default=State.QUEUED)
+    reason = models.CharField(max_length=20, choices=Reason, default=Reason.NONE, blank=True)
+    detail = models.TextField(blank=True, help_text="The error in its own words.")
+    attempts = models.IntegerField(default=0)
+    errors = models.IntegerField(default=0, help_text="Since it was queued: after the second it fails.")
+    throttled = models.IntegerField(default=0, help_text="How often it met a 429 since it was queued.")
+    due_at = models.DateTimeField(default=timezone.now, help_text="Not before: every wait of a notification is this.")
+    claim = models.UUIDField(null=True, editable=False, help_text="Whose it is while it is being posted.")
+    created_at = models.DateTimeField(default=timezone.now)
+    first_sent_at = models.DateTimeField(null=True, help_text="When it was first tried.")
+    ended_at = models.DateTimeField(null=True, help_text="When it was taken, or given up.")
+
+    objects = NotificationQuerySet.as_manager()
+
+    class Meta:
+        constraints = [
+            UniqueConstraint(
+                fields=["subscription", "contact", "event_id"], name="one_notification_per_subscription_and_event"
+            )
+        ]
+        indexes = [
+            models.Index(fields=["due_at"], condition=ON_ITS_WAY, name="notification_due"),
+            models.Index(fields=["subscription", "-id"], name="notification_newest"),
+            models.Index(fields=["subscription", "-id"], condition=Q(state="failed"), name="notification_failed"),
+            # What is forgotten after some days.
+            models.Index(fields=["state", "ended_at"], condition=HAS_ENDED, name="notification_ended"),
+        ]
+
+    def __str__(self):
+        return f"{self.topic} to {self.subscription}"
+
+    @property
+    def public_id(self) -> str:
+        """Its id where it is posted, the same for every attempt, so that a repeat can be told for one."""
+        return f"notif_{self.uuid}"

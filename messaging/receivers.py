@@ -15,12 +15,13 @@ from eventsapp.text import fold
 from eventsapp.wakeups import wake
 from messaging import outbox
 from messaging.frequency import allows, is_limited, lock_recipients
-from messaging.models import WAITING, AutoMessage, Delivery, Mailbox, Recipient, Suppression
+from messaging.models import WAITING, AutoMessage, Delivery, Mailbox, Notification, Recipient, Suppression, Wish
 from messaging.settings_views import message_settings
 from segments.models import attributes_in, events_in, references_in, used_by
 
 CHUNK = 200  # deliveries of an export that are looked up together
 MOST_NOTES = 200  # in a part of a timeline
+Told = Delivery | Notification  # each has a copy of its event
 
 
 @receiver(signals.events_handed_over)
@@ -37,7 +38,7 @@ def forget_messages(sender, contacts, **kwargs):
     _forget_addresses(contacts)
     # What was written to one of them alone.
     AutoMessage.every.filter(trigger=None, deliveries__contact__in=contacts).delete()
-    for model in (Delivery, Recipient, Mailbox):
+    for model in (Delivery, Notification, Recipient, Mailbox):
         model.objects.filter(contact__in=contacts).delete()
 
 
@@ -57,6 +58,7 @@ def _forget_addresses(contacts: list[int]):
 def move_messages(sender, source, into, **kwargs):
     """What one person got of both counts for both rules and limits. A delivery on its way stays its worker's: the claim
     moves with it."""
+    _move_notifications(source, into)
     theirs = Delivery.objects.filter(contact=source.pk)
     met = Q(pk__in=theirs.values("message")) | Q(pk__in=Recipient.objects.filter(contact=source.pk).values("message"))
     # In the order of their ids, as events are matched: nobody decides meanwhile who gets a message.
@@ -66,9 +68,9 @@ def move_messages(sender, source, into, **kwargs):
     Recipient.objects.filter(contact=source.pk).delete()
     if not theirs.exists():
         return
-    _follow_events(source, into)
+    _follow_events(Delivery, source, into)
     of_both = _counted_of(source) & _counted_of(into)
-    _drop_doubles(source, into)
+    _drop_doubles(Delivery, "message", source, into)
     theirs.update(contact=into)
     for rule in rules:
         if rule.pk in of_both and is_limited(rule):
@@ -76,44 +78,51 @@ def move_messages(sender, source, into, **kwargs):
     Mailbox.changed(into.pk)
 
 
-def _follow_events(source: Contact, into: Contact):
-    """Give deliveries the ids that their events have now: those without a uuid of their own have others than before."""
-    deliveries = list(Delivery.objects.filter(contact=source.pk).only("event_id", "event"))
-    times = {delivery.event["created_at"] for delivery in deliveries}
+def _move_notifications(source: Contact, into: Contact):
+    theirs = Notification.objects.filter(contact=source.pk)
+    if theirs.exists():
+        _follow_events(Notification, source, into)
+        _drop_doubles(Notification, "subscription", source, into)
+        theirs.update(contact=into)
+
+
+def _follow_events(model: type[Told], source: Contact, into: Contact):
+    """Give deliveries, or notifications, the ids that their events have now: those without a uuid of their own have
+    others than before."""
+    told = list(model.objects.filter(contact=source.pk).only("event_id", "event"))
+    times = {one.event["created_at"] for one in told}
     # Some may still be the other's, for the sweep to move.
     events = Event.objects.filter(contact__in=(source.pk, into.pk), created_at__in=times, uuid=None)
     keys = set(events.values_list("created_at", "type_id", "fingerprint"))
     ids = {event_uuid(source.pk, *key): event_uuid(into.pk, *key) for key in keys}
-    following = [delivery for delivery in deliveries if delivery.event_id in ids]
-    for delivery in following:
-        delivery.event_id = ids[delivery.event_id]
-        delivery.event |= {"id": str(delivery.event_id)}
-    Delivery.objects.bulk_update(following, ["event_id", "event"], batch_size=CHUNK)
+    following = [one for one in told if one.event_id in ids]
+    for one in following:
+        one.event_id = ids[one.event_id]
+        one.event |= {"id": str(one.event_id)}
+    model.objects.bulk_update(following, ["event_id", "event"], batch_size=CHUNK)
 
 
 def _counted_of(contact: Contact) -> set[int]:
     return set(Delivery.objects.counting().filter(contact=contact.pk).values_list("message", flat=True))
 
 
-def _drop_doubles(source: Contact, into: Contact):
-    """Of two deliveries of one message because of one event the heir's stays, unless the other is sent, or on its way,
-    and the heir's is not so far."""
+def _drop_doubles(model: type[Told], by: str, source: Contact, into: Contact):
+    """Of two deliveries of one message (`by`) because of one event the heir's stays, unless the other is sent, or on
+    its way, and the heir's is not so far. Of two notifications of one subscription likewise."""
     own = {
-        (message, event): pk
-        for pk, message, event in Delivery.objects.filter(contact=source.pk).values_list("pk", "message", "event_id")
+        (owner, event): pk
+        for pk, owner, event in model.objects.filter(contact=source.pk).values_list("pk", by, "event_id")
     }
-    heirs = Delivery.objects.filter(contact=into.pk, event_id__in={event for _, event in own})
+    heirs = model.objects.filter(contact=into.pk, event_id__in={event for _, event in own})
     doubled = {
-        pk: own[message, event]
-        for pk, message, event in heirs.values_list("pk", "message", "event_id")
-        if (message, event) in own
+        pk: own[owner, event] for pk, owner, event in heirs.values_list("pk", by, "event_id") if (owner, event) in own
     }
     if not doubled:
         return
-    locked = Delivery.objects.filter(pk__in=[*doubled, *doubled.values()]).order_by("pk").select_for_update()
+    locked = model.objects.filter(pk__in=[*doubled, *doubled.values()]).order_by("pk").select_for_update()
     states = dict(locked.values_list("pk", "state"))
     drop = [other if _progress(states[pk]) >= _progress(states[other]) else pk for pk, other in doubled.items()]
-    Delivery.objects.filter(pk__in=drop).delete()
+    model.objects.filter(pk__in=drop).delete()
 
 
 def _progress(state: str) -> int:
@@ -153,9 +162,30 @@ def _exported(contact: Contact) -> Iterator[dict]:
         before = page[-1].pk
 
 
+@receiver(signals.contact_exporting)
+def name_notifications(sender, contact, **kwargs):
+    return "notifications", _notifications_of(contact)
+
+
+def _notifications_of(contact: Contact) -> Iterator[dict]:
+    """All that other systems were told of a person and is still kept, the newest first."""
+    from messaging.subscription_api import notification_as_json
+
+    before = None
+    while page := contact.notifications.newest(CHUNK, before):
+        for notification in page:
+            yield notification_as_json(notification) | {"told_to": str(notification.subscription)}
+        before = page[-1].pk
+
+
 def oldest_due_delivery():
     """Since when the oldest delivery that could go out has been waiting."""
     return Delivery.objects.due().order_by("due_at").values_list("due_at", flat=True).first()
+
+
+def oldest_due_notification():
+    """Since when the oldest notification that could go out has been waiting."""
+    return Notification.objects.due().order_by("due_at").values_list("due_at", flat=True).first()
 
 
 def rules_for(segment):
@@ -182,6 +212,13 @@ def rules_naming(event_type):
         rule for rule in rules if event_type.name in {rule.trigger.name, *events_in([rule.conditions, rule.unless])}
     ]
     return [_dependent(rule, f" ({rule.get_state_display().lower()})") for rule in naming]
+
+
+def subscriptions_naming(event_type):
+    """The subscriptions that are told of an event type."""
+    wishes = Wish.objects.filter(type=event_type).select_related("subscription__workspace")
+    asking = [wish.subscription for wish in wishes.order_by("subscription")]
+    return [Dependent("Webhook", str(subscription), subscription.get_absolute_url()) for subscription in asking]
 
 
 def _dependent(rule: AutoMessage, words: str = "") -> Dependent:
@@ -226,11 +263,11 @@ def messages_in_timeline(contact: Contact, since: int | None, until: int | None)
     ]
 
 
-health.waiting_since.append(oldest_due_delivery)
+health.waiting_since += [oldest_due_delivery, oldest_due_notification]
 used_by.append(rules_for)
 person_panels.append(messages_they_got)
 timeline_notes.append(messages_in_timeline)
 settings_panels.append(message_settings)
-type_users.append(rules_naming)
+type_users += [rules_naming, subscriptions_naming]
 tags.used_by.append(rules_with)
 attributes.used_by.append(rules_comparing)

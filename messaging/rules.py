@@ -2,24 +2,20 @@
 
 import json
 from collections.abc import Iterator
-from datetime import timedelta
 
 from django.core.serializers.json import DjangoJSONEncoder
 from django.db import transaction
-from django.db.models import Exists, OuterRef
 from django.utils import timezone
 
 from eventsapp.errors import Fault, invalid, missing
-from eventsapp.models import Event, EventSummary, EventType, HandOver, Source
+from eventsapp.models import EventType
 from eventsapp.sql import database_now
 from messaging import alarm, text
 from messaging.channels.outgoing import fault_in_url
 from messaging.models import AutoMessage, Delivery, RuleVersion
 from messaging.unless import read_unless
+from messaging.watching import CATCH_UP_AFTER, hand_over_missed, watch_what_is_asked
 from segments.definition import parse, parse_where
-
-# By then every transaction that read "nobody watches" has ended.
-CATCH_UP_AFTER = timedelta(seconds=15)
 
 
 class NotReady(Exception):
@@ -95,7 +91,7 @@ def _stop(message: AutoMessage, state: str):
     with transaction.atomic():
         message.state, message.paused_because = state, ""
         message.save(update_fields=["state", "paused_because", "updated_at"])
-        watch_what_is_live(message.trigger_id)
+        watch_what_is_asked(message.trigger_id)
 
 
 def pause_itself(message: AutoMessage):
@@ -123,53 +119,10 @@ def note_version(message: AutoMessage, *, by=None) -> RuleVersion:
     )
 
 
-def watch_what_is_live(type_id: int):
-    """Bring `watched` of an event type in line with the rules that answer it."""
-    answering = AutoMessage.objects.answering().filter(trigger=OuterRef("pk"))
-    with transaction.atomic():
-        # The lock first, in a statement of its own: an UPDATE that waited would still ask its old snapshot.
-        EventType.objects.select_for_update().get(pk=type_id)
-        EventType.objects.filter(pk=type_id).update(watched=Exists(answering))
-
-
 def catch_up():
-    """Hand over what was received after a rule went live by a transaction that did not know of it yet.
-
-    Handing an event over twice is harmless: its delivery is unique.
-    """
+    """Hand over what was received after a rule went live by a transaction that did not know of it yet."""
     fresh = AutoMessage.objects.live().filter(caught_up=False, live_since__lte=timezone.now() - CATCH_UP_AFTER)
-    for message in fresh.select_related("trigger"):
+    for message in fresh:
         with transaction.atomic():
-            until = message.live_since + CATCH_UP_AFTER
-            missed = Event.objects.filter(type=message.trigger, received_at__range=(message.live_since, until))
-            _hand_over(missed.exclude(source=Source.IMPORT))
+            hand_over_missed(message.trigger_id, message.live_since)
             AutoMessage.objects.filter(pk=message.pk, live_since=message.live_since).update(caught_up=True)
-
-
-def _hand_over(events):
-    events = list(events)
-    summaries = EventSummary.objects.filter(
-        type__in={event.type_id for event in events}, contact__in={event.contact_id for event in events}
-    )
-    counts = {(summary.type_id, summary.contact_id): summary.count for summary in summaries}
-    copied = (
-        "contact_id",
-        "type_id",
-        "created_at",
-        "fingerprint",
-        "received_at",
-        "source",
-        "metadata",
-        "terms",
-        "uuid",
-    )
-    HandOver.objects.bulk_create(
-        [
-            HandOver(
-                occurrence=counts.get((event.type_id, event.contact_id), 1),
-                **{field: getattr(event, field) for field in copied},
-            )
-            for event in events
-        ],
-        ignore_conflicts=True,
-    )

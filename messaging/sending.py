@@ -10,9 +10,7 @@ import signal
 import threading
 import time
 from contextlib import contextmanager
-from dataclasses import dataclass
-from datetime import datetime, timedelta
-from uuid import uuid4
+from datetime import timedelta
 
 from django.db import DatabaseError, InterfaceError, transaction
 from django.db.models import OuterRef, Q, Subquery
@@ -25,6 +23,7 @@ from messaging import text
 from messaging.audience import is_in_audience
 from messaging.channels import CHANNELS
 from messaging.channels.outcomes import RefusedForGood, TryAgainLater
+from messaging.claims import End, claim
 from messaging.frequency import allows, counted, is_limited, lock_recipients
 from messaging.models import AutoMessage, Delivery, Policy, RuleVersion
 from messaging.pace import may_go
@@ -34,7 +33,6 @@ from segments.engine import TooSlow
 
 logger = logging.getLogger(__name__)
 
-LEASE = timedelta(seconds=60)
 PATIENCE = 30  # seconds that one message may take in all, well within its lease
 AT_ONCE = 20  # deliveries looked up together
 TURN = 20  # seconds after which a task makes room for others
@@ -86,32 +84,17 @@ def _deliver_all(claimed: list[Delivery], full: set[str]) -> int:
 def take(number: int, *, only: int | None = None, without: set[str] = frozenset()) -> list[Delivery]:
     """Take up to `number` due deliveries for the caller, the oldest first, and none that another worker has. `only`
     is the id of one, `without` are channels."""
-    claim, now = uuid4(), timezone.now()
     due = Delivery.objects.due().order_by("due_at", "pk")
     due = due.filter(pk=only) if only else due.exclude(message__channel__in=without) if without else due
-    with transaction.atomic():
-        found = [row.pk for row in due.select_for_update(skip_locked=True, of=("self",)).only("pk")[:number]]
-        if not found:
-            return []
-        Delivery.objects.filter(pk__in=found).update(
-            state=State.SENDING, claim=claim, due_at=now + LEASE, is_let_through=False
-        )
+    found, token = claim(due, number, is_let_through=False)
+    if not found:
+        return []
     related = ("message__workspace", "message__audience", "message__sender", "contact__workspace", "version")
     newest = RuleVersion.objects.filter(message=OuterRef("message")).order_by("-number").values("pk")[:1]
     taken = (
-        Delivery.objects.filter(pk__in=found, claim=claim).select_related(*related).annotate(newest=Subquery(newest))
+        Delivery.objects.filter(pk__in=found, claim=token).select_related(*related).annotate(newest=Subquery(newest))
     )
     return list(taken.order_by("pk"))
-
-
-@dataclass
-class End:
-    """How an attempt ended, and when a delivery that waits goes on."""
-
-    state: str
-    reason: str = Reason.NONE
-    detail: str = ""
-    due_at: datetime | None = None
 
 
 def deliver(delivery: Delivery, policy: Policy):

@@ -5,7 +5,7 @@ from celery import shared_task
 from eventsapp import deleting, erasing, merging, uploads
 from eventsapp.health import WORKER
 from eventsapp.models import Heartbeat
-from messaging import matching, rules, sending
+from messaging import matching, notifying, rules, sending, subscriptions
 from segments import tagging
 
 
@@ -20,10 +20,23 @@ def send_due():
 
 
 @shared_task
+def post_notifications():
+    """When there are some, and every five seconds."""
+    notifying.post_due()
+
+
+@shared_task
+def forget_notifications():
+    """Every hour: those that ended some days ago."""
+    notifying.forget_ended()
+
+
+@shared_task
 def sweep():
     """Every five seconds: pick up whatever a lost wake-up, a dead broker or a killed worker left behind."""
     Heartbeat.beat(WORKER)
     rules.catch_up()
+    subscriptions.catch_up()
     deleting.delete_what_was_asked()
     merging.finish()
     erasing.finish()

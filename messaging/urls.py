@@ -2,7 +2,16 @@
 
 from django.urls import path
 
-from messaging import browser_views, delivery_views, demo_shop, settings_views, tracking, unsubscribing, views
+from messaging import (
+    browser_views,
+    delivery_views,
+    demo_shop,
+    settings_views,
+    subscription_views,
+    tracking,
+    unsubscribing,
+    views,
+)
 
 urlpatterns = [
     path("demo-shop/", demo_shop.demo_shop, name="demo_shop"),
@@ -31,6 +40,8 @@ urlpatterns = [
     ),
     path("app/<slug:app_id>/settings/browser/look/", browser_views.change_look, name="change_look"),
     path("app/<slug:app_id>/settings/browser/look/preview/", browser_views.look_preview, name="look_preview"),
+    path("app/<slug:app_id>/settings/webhooks/", subscription_views.webhooks, name="webhooks"),
+    path("app/<slug:app_id>/settings/webhooks/<int:pk>/", subscription_views.webhook, name="webhook"),
     path("app/<slug:app_id>/settings/policy/", settings_views.change_policy, name="change_policy"),
     path("app/<slug:app_id>/settings/webhook-secret/", settings_views.new_secret, name="new_webhook_secret"),
     path("app/<slug:app_id>/settings/senders/", settings_views.add_sender, name="add_sender"),

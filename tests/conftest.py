@@ -110,7 +110,7 @@ def wakeups(monkeypatch):
     woken = []
     wakers = (
         "messaging.receivers", "messaging.matching", "messaging.sending", "eventsapp.deleting", "segments.tagging",
-        "segments.sizes", "messaging.single", "eventsapp.uploads",
+        "segments.sizes", "messaging.single", "messaging.notifying", "messaging.subscriptions", "eventsapp.uploads",
     )  # fmt: skip
     for module in wakers:
         monkeypatch.setattr(f"{module}.wake", woken.append)
@@ -254,13 +254,23 @@ def does(django_capture_on_commit_callbacks):
 @pytest.fixture
 def worker():
     """Let the worker do all that waits."""
-    from messaging import matching, sending
+    from messaging import matching, notifying, sending
 
     def work():
         matching.match_waiting()
         sending.send_due()
+        notifying.post_due()
 
     return work
+
+
+@pytest.fixture
+def receiver(settings):
+    from tests.receiver import Receiver
+
+    settings.WEBHOOK_ALLOW_PRIVATE = True
+    with Receiver() as server:
+        yield server
 
 
 @pytest.fixture

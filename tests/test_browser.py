@@ -814,6 +814,7 @@ PAGES = (
     "deliveries/",
     "settings/",
     "settings/browser/",
+    "settings/webhooks/",
     "/docs/api/",
 )
 

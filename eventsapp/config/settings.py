@@ -163,6 +163,7 @@ CELERY_TASK_ROUTES = {
     "messaging.tasks.sweep": {"queue": "matching"},
     "messaging.tasks.send_due": {"queue": "sending"},
     "messaging.tasks.sweep_sending": {"queue": "sending"},
+    "messaging.tasks.post_notifications": {"queue": "sending"},
 }
 # One log for all: celery would set up its own.
 CELERY_WORKER_HIJACK_ROOT_LOGGER = False
@@ -175,6 +176,8 @@ CELERY_BEAT_SCHEDULE = {
     # Picks up whatever a lost wake-up left. It expires, so that a worker that comes back does not find a pile of them.
     "sweep": {"task": "messaging.tasks.sweep", "schedule": 5, "options": {"expires": 10}},
     "sweep sending": {"task": "messaging.tasks.sweep_sending", "schedule": 5, "options": {"expires": 10}},
+    "post notifications": {"task": "messaging.tasks.post_notifications", "schedule": 5, "options": {"expires": 10}},
+    "forget notifications": {"task": "messaging.tasks.forget_notifications", "schedule": 3600},
     "roll up": {"task": "eventsapp.tasks.roll_up", "schedule": 60, "options": {"expires": 60}},
     "measure sizes": {"task": "segments.tasks.measure_sizes", "schedule": 60, "options": {"expires": 60}},
 }

@@ -22,7 +22,7 @@ from django.conf import settings
 
 from messaging.channels.outcomes import RefusedForGood, TryAgainLater, words
 
-SECONDS = 10  # for all of it
+SECONDS = 10  # for all of it, unless it is to be less
 MOST_READ = 2_000  # bytes of what is answered to a message that was not taken
 AT_ONCE = 16_384  # bytes handed over before the clock is looked at again
 UNSPEAKABLE = re.compile(r"[\x00-\x20\x7f\\]")
@@ -111,14 +111,33 @@ class Answer:
         return self.said + later
 
 
-def post(url: str, body: bytes, headers: dict[str, str]) -> Answer:
-    """Post `body`, and return what is answered. Raises RefusedForGood for where it may not go, and TryAgainLater for
-    where there is no answer."""
+@dataclass(frozen=True)
+class Deadline:
+    """By when all of it must be done, by the monotonic clock, and how many seconds that were at the beginning."""
+
+    at: float
+    seconds: float
+
+    @classmethod
+    def of(cls, seconds: float) -> "Deadline":
+        return cls(time.monotonic() + seconds, seconds)
+
+    def left(self) -> float:
+        """Seconds. Raises TimeoutError when none are."""
+        left = self.at - time.monotonic()
+        if left <= 0:
+            raise TimeoutError(f"not done after {self.seconds} seconds")
+        return left
+
+
+def post(url: str, body: bytes, headers: dict[str, str], *, seconds: float | None = None) -> Answer:
+    """Post `body`, and return what is answered within SECONDS, or so many. Raises RefusedForGood for where it may not
+    go, and TryAgainLater for where there is no answer."""
     try:
         target = Target.read(url)
     except ValueError as error:
         raise RefusedForGood(str(error)) from error
-    ends = time.monotonic() + SECONDS
+    ends = Deadline.of(seconds or SECONDS)
     try:
         with closing(_connected(target, ends)) as line:
             request = _Request(target, line, ends)
@@ -128,7 +147,7 @@ def post(url: str, body: bytes, headers: dict[str, str]) -> Answer:
         raise TryAgainLater(words(f"{type(error).__name__}: {error}")) from error
 
 
-def _checked(target: Target, ends: float) -> list:
+def _checked(target: Target, ends: Deadline) -> list:
     """Look the host up; all that it leads to must be public, since any of it may be taken."""
     found = _looked_up(target, ends)
     if not settings.WEBHOOK_ALLOW_PRIVATE and not all(is_public(where[0]) for *_, where in found):
@@ -136,7 +155,7 @@ def _checked(target: Target, ends: float) -> list:
     return found
 
 
-def _looked_up(target: Target, ends: float) -> list:
+def _looked_up(target: Target, ends: Deadline) -> list:
     """Where the host leads. Resolvers know no time limit, so this one is waited for from outside."""
     answers: SimpleQueue = SimpleQueue()
 
@@ -148,23 +167,23 @@ def _looked_up(target: Target, ends: float) -> list:
 
     Thread(target=ask, name="resolver", daemon=True).start()
     try:
-        found = answers.get(timeout=_left(ends))
+        found = answers.get(timeout=ends.left())
     except Empty:
-        raise TimeoutError(f"{target.host} was not found in {SECONDS} seconds") from None
+        raise TimeoutError(f"{target.host} was not found in {ends.seconds} seconds") from None
     if isinstance(found, Exception):
         raise TryAgainLater(f"{target.host} was not found: {found}") from found
     return found
 
 
-def _connected(target: Target, ends: float) -> socket.socket:
+def _connected(target: Target, ends: Deadline) -> socket.socket:
     failure: OSError = OSError("no address")
     for family, kind, protocol, _, where in _checked(target, ends):
         line = socket.socket(family, kind, protocol)
         try:
             # An address that is silent leaves time for the next.
-            line.settimeout(min(_left(ends), SECONDS / 2))
+            line.settimeout(min(ends.left(), ends.seconds / 2))
             line.connect(where)
-            line.settimeout(_left(ends))
+            line.settimeout(ends.left())
             return _tls().wrap_socket(line, server_hostname=target.host.rstrip(".")) if target.is_secure else line
         except OSError as error:
             line.close()
@@ -178,33 +197,26 @@ def _tls() -> ssl.SSLContext:
     return ssl.create_default_context()
 
 
-def _left(ends: float) -> float:
-    left = ends - time.monotonic()
-    if left <= 0:
-        raise TimeoutError(f"not done after {SECONDS} seconds")
-    return left
-
-
 class _Request(http.client.HTTPConnection):
     """Writes to a line that stands already, and knows no other."""
 
     auto_open = 0
 
-    def __init__(self, target: Target, line: socket.socket, ends: float):
+    def __init__(self, target: Target, line: socket.socket, ends: Deadline):
         super().__init__(target.host, target.port)
         self.default_port = 443 if target.is_secure else 80
         self.sock, self.ends = line, ends
 
     def send(self, data):
         for begin in range(0, len(data), AT_ONCE):
-            self.sock.settimeout(_left(self.ends))
+            self.sock.settimeout(self.ends.left())
             self.sock.sendall(data[begin : begin + AT_ONCE])
 
 
 class _Incoming(io.RawIOBase):
     """What comes in on a line until a deadline: its own time-out sees only the silence between two drops."""
 
-    def __init__(self, line: socket.socket, ends: float):
+    def __init__(self, line: socket.socket, ends: Deadline):
         self.line, self.ends = line, ends
 
     def makefile(self, mode):
@@ -214,7 +226,7 @@ class _Incoming(io.RawIOBase):
         return True
 
     def readinto(self, buffer):
-        self.line.settimeout(_left(self.ends))
+        self.line.settimeout(self.ends.left())
         return self.line.recv_into(buffer)
 
 

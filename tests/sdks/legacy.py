@@ -105,6 +105,25 @@ def events(sdk, made, lead):
     assert {one["name"]: one["count"] for one in summary["events"]}["placed-order"] == 12
 
 
+def subscriptions(sdk):
+    made = sdk.subscriptions.create(
+        service_type="web",
+        url="https://example.org/hook",
+        topics=["event.created"],
+        metadata={"event_names": ["Placed.Order"]},
+    )
+    assert (made.active, made.metadata) == (True, {"event_names": ["placed-order"]})
+    found = sdk.subscriptions.find(id=made.id)
+    assert (found.id, found.url, found.topics) == (made.id, "https://example.org/hook", ["event.created"])
+    found.url = "https://example.org/other"
+    sdk.subscriptions.save(found)
+    [listed] = sdk.subscriptions.all()
+    assert (listed.id, listed.url, listed.metadata) == (made.id, found.url, made.metadata)
+    sdk.subscriptions.delete(listed)
+    assert list(sdk.subscriptions.all()) == []
+    refused(lambda: sdk.subscriptions.create(url="https://example.org/hook"), errors.BadRequestError, 400)
+
+
 def bulk(sdk):
     items = [event("bulk-user", number, "imported-order") for number in range(3)]
     job = sdk.events.submit_bulk_job(create_items=[*items, {"event_name": "imported-order"}])
@@ -140,6 +159,7 @@ if __name__ == "__main__":
     made, lead = people(sdk)
     tags_and_segments(sdk, made)
     events(sdk, made, lead)
+    subscriptions(sdk)
     bulk(sdk)
     all_errors(sdk)
     json.dump({"id": made.id, "lead": lead.id}, sys.stdout)

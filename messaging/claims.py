@@ -1,0 +1,33 @@
+"""Who works on what is due: a claim is an UPDATE with a token and a lease, so that a worker that dies leaves what it
+had to run out."""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from uuid import UUID, uuid4
+
+from django.db import models, transaction
+from django.utils import timezone
+
+LEASE = timedelta(seconds=60)
+
+
+@dataclass
+class End:
+    """How an attempt ended, and when what waits goes on."""
+
+    state: str
+    reason: str = ""
+    detail: str = ""
+    due_at: datetime | None = None
+
+
+def claim(due: models.QuerySet, number: int, **noted) -> tuple[list[int], UUID]:
+    """Take up to `number` of these rows for the caller, and none that another worker has; return their ids and the
+    token of the claim. `noted` is written with it."""
+    token, now = uuid4(), timezone.now()
+    with transaction.atomic():
+        found = [row.pk for row in due.select_for_update(skip_locked=True, of=("self",)).only("pk")[:number]]
+        if found:
+            taken = due.model.objects.filter(pk__in=found)
+            taken.update(state="sending", claim=token, due_at=now + LEASE, **noted)
+    return found, token

@@ -1,0 +1,271 @@
+"""Telling subscriptions what happened: from matched events to signed posts, by the rules of Intercom's webhooks.
+
+A notification is a row until its receiver took it: a worker claims it, posts it within 5 seconds, and notes the end if
+it still holds the claim. One that dies leaves its lease to run out; the next attempt carries the same id.
+"""
+
+import hashlib
+import hmac
+import json
+import logging
+import time
+from collections.abc import Iterable
+from concurrent.futures import Future, ThreadPoolExecutor, as_completed
+from datetime import UTC, datetime, timedelta
+from email.utils import parsedate_to_datetime
+
+from django.db import models, transaction
+from django.utils import timezone
+
+from eventsapp.health import WORK
+from eventsapp.models import HandOver, Heartbeat
+from eventsapp.wakeups import wake
+from messaging import subscriptions
+from messaging.channels import outgoing
+from messaging.channels.outcomes import RefusedForGood, TryAgainLater
+from messaging.claims import End, claim
+from messaging.models import Notification, Policy, Subscription, Wish
+from messaging.subscriptions import may_post_at
+
+logger = logging.getLogger(__name__)
+
+SECONDS = 5  # that a receiver has
+AT_ONCE = 20  # notifications posted side by side
+TURN = 10  # seconds after which a task makes room for others
+RETRY_AFTER = timedelta(minutes=1)
+MOST_ERRORS = 2  # an attempt and its one repeat
+MOST_THROTTLED = 8  # waits after a 429: from one minute, doubled each time, that is up to two hours
+KEPT, KEPT_FAILED = timedelta(days=7), timedelta(days=30)
+FORGOTTEN_AT_ONCE = 5_000
+
+# What receivers of such webhooks may know theirs by.
+USER_AGENT = "intercom-parrot-service-client/1.0"
+
+State, Reason = Notification.State, Notification.Reason
+
+
+# Queueing ------------------------------------------------------------------------------------------------------------
+
+
+def queue(batch: list[HandOver]):
+    """Write a notification for each subscription that names one of these events. Must run in a transaction."""
+    types = {hand_over.type_id for hand_over in batch}
+    wishes = list(Wish.objects.active().filter(type__in=types).select_related("subscription", "type").order_by("pk"))
+    if not wishes:
+        return
+    queued = [
+        Notification(
+            subscription=wish.subscription,
+            topic=Subscription.EVENT_CREATED,
+            contact_id=hand_over.contact_id,
+            event_id=hand_over.public_id,
+            event={
+                "id": str(hand_over.public_id),
+                "event_name": wish.type.name,
+                "created_at": hand_over.created_at,
+                "metadata": hand_over.metadata,
+            },
+            due_at=may_post_at(wish.subscription),
+        )
+        for wish in wishes
+        for hand_over in batch
+        if hand_over.type_id == wish.type_id and hand_over.received_at >= wish.since
+    ]
+    if queued:
+        # An event may be handed over twice.
+        Notification.objects.bulk_create(queued, ignore_conflicts=True)
+        transaction.on_commit(lambda: wake("messaging.tasks.post_notifications"))
+
+
+# Posting -------------------------------------------------------------------------------------------------------------
+
+
+def post_due() -> int:
+    """Post what is due, for some seconds; return how many were taken on."""
+    began, taken, silent = time.monotonic(), 0, set()
+    with ThreadPoolExecutor(AT_ONCE, thread_name_prefix="post") as lines:
+        while time.monotonic() - began < TURN and (claimed := take(AT_ONCE, without=silent)):
+            if len(claimed) == AT_ONCE:
+                # More than one task's work: another worker may join.
+                wake("messaging.tasks.post_notifications")
+            silent |= _post_all(claimed, lines)
+            taken += len(claimed)
+            Heartbeat.beat(WORK)
+    if time.monotonic() - began >= TURN:
+        wake("messaging.tasks.post_notifications")
+    return taken
+
+
+def take(number: int, *, without: Iterable[int] = ()) -> list[Notification]:
+    """Take up to `number` due notifications for the caller, the oldest first, and none that another worker has.
+    `without` are ids of subscriptions."""
+    due = Notification.objects.due().order_by("due_at", "pk")
+    found, token = claim(due.exclude(subscription__in=without) if without else due, number)
+    taken = Notification.objects.filter(pk__in=found, claim=token)
+    return list(taken.select_related("subscription__workspace", "contact__workspace").order_by("pk")) if found else []
+
+
+def _post_all(claimed: list[Notification], lines: ThreadPoolExecutor) -> set[int]:
+    """Post what was claimed together, side by side; note each end as it comes. Return the subscriptions (by id) whose
+    receivers did not answer: the rest of theirs makes way for others."""
+    silent, secrets, posted = set(), {}, {}
+    for notification in claimed:
+        subscription = notification.subscription
+        if not subscription.active:
+            _note(notification, _failed(Reason.STOPPED))
+            continue
+        if subscription.workspace_id not in secrets:
+            secrets[subscription.workspace_id] = Policy.of(subscription.workspace).webhook_secret
+        body = _write(notification)
+        secret = subscription.hub_secret or secrets[subscription.workspace_id]
+        posted[lines.submit(_post, subscription.url, body, secret)] = notification
+    for answered in as_completed(posted):
+        notification = posted[answered]
+        if _note_answer(notification, answered) == Reason.NO_ANSWER:
+            silent.add(notification.subscription_id)
+    return silent
+
+
+def _write(notification: Notification) -> bytes:
+    """Return what is posted; it is the next attempt from then on."""
+    notification.attempts += 1
+    notification.first_sent_at = notification.first_sent_at or timezone.now()
+    body = {
+        "type": "notification_event",
+        "app_id": notification.subscription.workspace.app_id,
+        "id": notification.public_id,
+        "topic": notification.topic,
+        "created_at": int(notification.created_at.timestamp()),
+        "delivery_attempts": notification.attempts,
+        "first_sent_at": int(notification.first_sent_at.timestamp()),
+        "data": {"type": "notification_event_data", "item": item_of(notification)},
+    }
+    return json.dumps(body).encode()
+
+
+def item_of(notification: Notification) -> dict:
+    """What a notification tells of: the event as `GET /events` shows it, of whoever its person is by now."""
+    if notification.contact is None:
+        return {"type": "ping", "message": f"A greeting from {notification.subscription.workspace}."}
+    contact = notification.contact
+    whose = {"user_id": contact.external_id, "intercom_user_id": contact.public_id, "email": contact.email}
+    return {"type": "event"} | notification.event | whose
+
+
+def _post(url: str, body: bytes, secret: str) -> outgoing.Answer:
+    """In a thread of its own, so without the database."""
+    headers = {
+        "Content-Type": "application/json",
+        "User-Agent": USER_AGENT,
+        "X-Hub-Signature": signature(secret, body),
+        "Connection": "close",
+    }
+    return outgoing.post(url, body, headers, seconds=SECONDS)
+
+
+def signature(secret: str, body: bytes) -> str:
+    """By which the receiver knows that we posted this body."""
+    return "sha1=" + hmac.new(secret.encode(), body, hashlib.sha1).hexdigest()
+
+
+# What came of it -----------------------------------------------------------------------------------------------------
+
+
+def _note_answer(notification: Notification, answered: Future) -> str:
+    """Note what an attempt came to, and hold it against its subscription or for it; return the reason for which it was
+    not taken."""
+    try:
+        answer = answered.result()
+    except TryAgainLater as error:
+        return _note_error(notification, Reason.NO_ANSWER, str(error))
+    except RefusedForGood as error:
+        return _note_error(notification, Reason.NOT_ALLOWED, str(error))
+    except Exception as error:  # noqa: BLE001  a fault of ours must not send it round and round, nor hold up the others
+        logger.exception("Notification %s could not be posted.", notification.pk)
+        return _note(notification, _failed(Reason.BROKEN, f"{type(error).__name__}: {error}"))
+    if 200 <= answer.status < 300:
+        _note(notification, End(State.SENT))
+        subscriptions.went_well(notification.subscription_id)
+        return Reason.NONE
+    reasons = {410: Reason.GONE, 429: Reason.THROTTLED}
+    return _note_error(notification, reasons.get(answer.status, Reason.REFUSED), str(answer), answer.retry_after)
+
+
+def _failed(reason: str, detail: str = "") -> End:
+    return End(State.FAILED, reason, detail)
+
+
+def _note_error(notification: Notification, reason: str, detail: str, retry_after: str = "") -> str:
+    with transaction.atomic():
+        subscription = (
+            Subscription.objects.select_for_update(no_key=True).filter(pk=notification.subscription_id).first()
+        )
+        if subscription is None or not _is_still_ours(notification):
+            return reason
+        if reason == Reason.GONE:
+            subscriptions.stop(subscription, subscriptions.GONE)
+        elif reason == Reason.THROTTLED:
+            notification.throttled += 1
+            due_at = subscriptions.was_throttled(subscription, wait_in(retry_after))
+        else:
+            notification.errors += 1
+            subscriptions.went_wrong(subscription)
+            due_at = max(timezone.now() + RETRY_AFTER, may_post_at(subscription))
+        # A stopped subscription is told nothing more, and an address to which nothing may be posted stays one.
+        ends = reason in (Reason.GONE, Reason.NOT_ALLOWED) or not subscription.active
+        ends = ends or notification.errors >= MOST_ERRORS or notification.throttled > MOST_THROTTLED
+        _note(notification, _failed(reason, detail) if ends else End(State.QUEUED, Reason.NONE, detail, due_at))
+    return reason
+
+
+def _ours(notification: Notification) -> models.QuerySet:
+    return Notification.objects.filter(pk=notification.pk, claim=notification.claim, state=State.SENDING)
+
+
+def _is_still_ours(notification: Notification) -> bool:
+    return _ours(notification).exists()
+
+
+def _note(notification: Notification, end: End) -> str:
+    """Note an end, or what it waits for, if it is still ours."""
+    has_ended = end.state != State.QUEUED
+    noted = {name: getattr(notification, name) for name in ("attempts", "errors", "throttled", "first_sent_at")}
+    noted |= {"due_at": end.due_at} if end.due_at else {}
+    _ours(notification).update(
+        claim=None,
+        state=end.state,
+        reason=end.reason,
+        detail=end.detail,
+        ended_at=timezone.now() if has_ended else None,
+        **noted,
+    )
+    return end.reason
+
+
+def wait_in(retry_after: str) -> timedelta | None:
+    """How long a Retry-After says to wait, in seconds or until a time; None if it says nothing."""
+    if retry_after.isascii() and retry_after.isdecimal():
+        return timedelta(seconds=min(max(int(retry_after[:9]), 1), 10**6))
+    try:
+        until = parsedate_to_datetime(retry_after)
+    except (ValueError, OverflowError):
+        return None
+    until = until if until.tzinfo else until.replace(tzinfo=UTC)
+    return max(until - datetime.now(UTC), timedelta(seconds=1))
+
+
+# Forgetting ----------------------------------------------------------------------------------------------------------
+
+
+def forget_ended() -> int:
+    """Delete what was taken a week ago, or given up a month ago; return how many."""
+    now, forgotten = timezone.now(), 0
+    for state, age in ((State.SENT, KEPT), (State.FAILED, KEPT_FAILED)):
+        found = FORGOTTEN_AT_ONCE
+        while found == FORGOTTEN_AT_ONCE:
+            old = Notification.objects.filter(state=state, ended_at__lt=now - age).order_by("ended_at")
+            found = Notification.objects.filter(
+                pk__in=list(old.values_list("pk", flat=True)[:FORGOTTEN_AT_ONCE])
+            ).delete()[0]
+            forgotten += found
+    return forgotten
