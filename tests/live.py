@@ -344,6 +344,15 @@ print(delivery.pk)
 """)
         return int(made)
 
+    def make_failed_ping(self, subscription: str) -> str:
+        """Have the ping of a subscription (by its id in the API) fail; return the notification's id."""
+        return self.python(f"""
+from messaging.models import Notification
+pings = Notification.objects.filter(subscription__public_id={subscription!r})
+pings.update(state="failed", reason="refused")
+print(pings.get().public_id)
+""")
+
     def deliveries(self) -> dict[str, int]:
         """How many deliveries there are of each state and reason."""
         return json.loads(

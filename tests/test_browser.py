@@ -903,6 +903,30 @@ def every_page(page) -> list[str]:
     return [*addresses, "people/?q=" + _builder_with_every_row()]
 
 
+def test_an_admin_subscribes_another_system_by_clicking(open_page):
+    page = open_page()
+    page.goto("settings/")
+    page.get_by_role("link", name="Webhooks", exact=True).click()
+    new = page.locator("#new")
+    new.get_by_label("Address").fill("https://nobody.invalid/hook")
+    new.get_by_label("Events").fill("placed-order\nsigned-up")
+    new.get_by_role("button", name="Subscribe").click()
+    one = page.get_by_role("region", name="https://nobody.invalid/hook", exact=True)
+    assert one.get_by_text("Active").count() == 1
+    one.get_by_role("button", name="Turn").click()
+    one.get_by_text("Off", exact=True).wait_for()
+    one.get_by_role("button", name="Resume").click()
+    one.get_by_text("Active").wait_for()
+    # What it was not told stands there with its reason.
+    assert one.get_by_text("The subscription was stopped").count() == 1
+    one.locator("summary").click()
+    assert faults_of(page) == []
+    page.on("dialog", lambda dialog: dialog.accept())
+    one.get_by_role("button", name="Delete").click()
+    page.get_by_text("is deleted").wait_for()
+    assert one.count() == 0
+
+
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("width", [1440, 390])
 def test_every_page_fits_and_is_accessible(open_page, width, scheme):

@@ -166,7 +166,7 @@ def test_home_asks_few_questions_however_much_there_is(
     address = reverse("dashboard", args=[shop.app_id])
     fill(2)
     viewer.get(address)
-    with django_assert_max_num_queries(21) as asked:
+    with django_assert_max_num_queries(22) as asked:
         viewer.get(address)
         number = len(asked)
     fill(12)

@@ -12,6 +12,7 @@ import pytest
 from aiosmtpd.controller import Controller
 
 from tests.live import Installation, Redis, database, free_port, silent_port, wait_for
+from tests.receiver import Receiver
 
 pytestmark = pytest.mark.slow
 
@@ -57,6 +58,32 @@ def test_two_hundred_events_while_the_worker_is_killed_three_times(embedded):
     assert {mail["To"] for mail in mails} == {f"person-{number}@example.org" for number in range(200)}
     # A repeat would carry the same Message-ID, and so be the same file.
     assert Counter(mail["To"] for mail in mails).most_common(1)[0][1] == 1
+
+
+def test_other_systems_are_told_of_all_though_the_worker_is_killed_twice():
+    with Receiver() as receiver, Installation(WEBHOOK_ALLOW_PRIVATE="true") as installation:
+        installation.set_up().start_web()
+        worker = installation.start_worker()
+        sent = {"url": receiver.url, "topics": ["event.created"], "metadata": {"event_names": ["placed-order"]}}
+        assert installation.request("POST", "/subscriptions", sent)[0] == 200
+        receiver.answers = [lambda handler: time.sleep(6)] * 3
+        for number in range(150):
+            assert installation.post_event(f"person-{number}") == 202
+            if number in (50, 100):
+                installation.kill(worker, signal.SIGKILL)
+                worker = installation.start_worker()
+
+        def told() -> dict[str, set[str]]:
+            ids = {}
+            for body in [json.loads(sent) for *_, sent in receiver.posted]:
+                ids.setdefault(body["data"]["item"].get("user_id"), set()).add(body["id"])
+            return ids
+
+        # A claim of a killed worker runs out after a minute, and so does the wait for a second attempt.
+        states = "from messaging.models import Notification as N; print(sorted(set(N.objects.values_list('state'))))"
+        wait_for(lambda: len(told()) == 151, 100, "150 people and a ping", every=0.5)
+        wait_for(lambda: installation.python(states) == "[('sent',)]", 100, "notes of all", every=3)
+        assert {len(ids) for ids in told().values()} == {1}
 
 
 @pytest.mark.redis

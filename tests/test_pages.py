@@ -16,7 +16,7 @@ from pyroaring import BitMap
 from eventsapp.ingest import event_type
 from eventsapp.models import ApiRequest, ApiToken, Contact, Heartbeat, Invitation, Membership, Tag
 from eventsapp.uploads import upload
-from messaging.models import AutoMessage, Delivery, Sender, Suppression
+from messaging.models import AutoMessage, Delivery, Sender, Subscription, Suppression
 from segments import tagging
 from segments.models import Segment
 from segments.urlstate import encode
@@ -70,6 +70,7 @@ def things(shop, buyer, does):
         "remove_sender": Sender.objects.create(workspace=shop, email="shop@example.org").pk,
         "remove_identity_secret": shop.identity_secrets.create().pk,
         "lift_suppression": Suppression.objects.create(workspace=shop, email="gone@example.org", reason="bounce").pk,
+        "webhook": Subscription.objects.create(workspace=shop, url="https://example.org/hook").pk,
         "change_colleague": Membership.objects.create(user=colleague, workspace=shop).pk,
     } | dict.fromkeys(OF_A_PERSON, buyer.public_id)
 
@@ -183,6 +184,8 @@ CHANGES = [
     ("add_sender", "admin", {"sender-name": "New", "sender-email": "new@example.org"}),
     ("remove_sender", "admin", {}),
     ("lift_suppression", "editor", {}),
+    ("webhooks", "admin", {"new-url": "https://example.org/hook", "new-event_names": "placed-order"}),
+    ("webhook", "admin", {"act": "delete"}),
 ]
 
 

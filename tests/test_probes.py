@@ -15,9 +15,11 @@ from django.utils import timezone
 
 from eventsapp.bulk import open_job
 from eventsapp.ingest import event_type
-from eventsapp.models import ApiToken
+from eventsapp.models import ApiToken, DataAttribute
 from eventsapp.tags import find_or_create, put_on
-from messaging.models import AutoMessage, Delivery
+from messaging import subscriptions
+from messaging.models import AutoMessage, Delivery, Notification, Subscription
+from messaging.single import send_now
 from segments.models import Segment
 from tests.conftest import Api
 
@@ -75,6 +77,12 @@ RULE = {
     "content": {"subject": "S", "body": "B"},
     "channel": "email",
 }
+HOOK = {
+    "service_type": "web",
+    "url": "https://example.org/new",
+    "topics": ["event.created"],
+    "metadata": {"event_names": ["placed-order"]},
+}
 
 PROBES = {
     "GET /me": Probe(READ),
@@ -91,6 +99,9 @@ PROBES = {
     "GET /jobs/{job_id}/error": Probe(EVENTS),
     "GET /contacts": Probe(READ, "tag_id={tag_id}", refuses={"tag_id": 400}),
     "POST /contacts": Probe(PEOPLE, body={"external_id": "new"}),
+    "POST /contacts/convert": Probe(
+        PEOPLE, body={"contact": {"id": "{lead_id}"}, "user": {"id": "{contact_id}", "name": "New"}}
+    ),
     "POST /contacts/search": Probe(READ, body={"query": SEARCH}, refuses={"tag_id": 400, "segment_id": 400}),
     "POST /contacts/merge": Probe(PEOPLE, body={"from": "{lead_id}", "into": "{contact_id}"}),
     "GET /contacts/find_by_external_id/{external_id}": Probe(READ),
@@ -100,11 +111,15 @@ PROBES = {
     "GET /contacts/{contact_id}/export": Probe(READ),
     "POST /contacts/{contact_id}/archive": Probe(PEOPLE),
     "POST /contacts/{contact_id}/unarchive": Probe(PEOPLE),
+    "POST /contacts/{contact_id}/block": Probe(PEOPLE),
     "GET /contacts/{contact_id}/segments": Probe(READ),
     "GET /contacts/{contact_id}/tags": Probe(READ),
     "POST /contacts/{contact_id}/tags": Probe(PEOPLE, body={"id": "{tag_id}"}),
     "DELETE /contacts/{contact_id}/tags/{tag_id}": Probe(PEOPLE),
-    "GET /users": Probe(READ, "tag_id={tag_id}"),
+    "GET /data_attributes": Probe(READ),
+    "POST /data_attributes": Probe(PEOPLE, body={"name": "new", "model": "contact", "data_type": "string"}),
+    "PUT /data_attributes/{attribute_id}": Probe(PEOPLE, body={"description": "New", "messenger_writable": False}),
+    "GET /users": Probe(READ, "tag_id={tag_id}&segment_id={segment_id}"),
     "POST /users": Probe(PEOPLE, body={"id": "{contact_id}", "name": "New"}),
     "GET /users/scroll": Probe(READ),
     "GET /users/{contact_id}": Probe(READ),
@@ -115,7 +130,7 @@ PROBES = {
         PEOPLE, body={"type": "user", "visitor": {"id": "{visitor_id}"}, "user": {"id": "{contact_id}"}}
     ),
     "GET /tags": Probe(READ),
-    "POST /tags": Probe(PEOPLE, body={"id": "{tag_id}", "name": "New"}),
+    "POST /tags": Probe(PEOPLE, body={"id": "{tag_id}", "name": "New", "users": [{"id": "{contact_id}"}]}),
     "GET /tags/{tag_id}": Probe(READ),
     "DELETE /tags/{tag_id}": Probe(PEOPLE, uses={"tag_id": "free_tag_id"}),
     "GET /segments": Probe(READ),
@@ -145,6 +160,25 @@ PROBES = {
     "POST /auto_messages/{message_id}/deliveries/{delivery_id}/cancel": Probe(
         ADMIN, uses={"delivery_id": "waiting_delivery_id"}
     ),
+    "POST /messages": Probe(
+        ADMIN,
+        body={
+            "message_type": "inapp",
+            "body": "B",
+            "from": {"type": "admin", "id": "{admin_id}"},
+            "to": {"type": "user", "id": "{contact_id}"},
+        },
+    ),
+    "GET /messages/{message_id}": Probe(READ, uses={"message_id": "single_id"}),
+    "GET /subscriptions": Probe(READ),
+    "POST /subscriptions": Probe(ADMIN, body=HOOK),
+    "GET /subscriptions/{subscription_id}": Probe(READ),
+    "PUT /subscriptions/{subscription_id}": Probe(ADMIN, body=HOOK),
+    "POST /subscriptions/{subscription_id}": Probe(ADMIN, body=HOOK),
+    "DELETE /subscriptions/{subscription_id}": Probe(ADMIN),
+    "POST /subscriptions/{subscription_id}/ping": Probe(ADMIN),
+    "GET /subscriptions/{subscription_id}/notifications": Probe(READ),
+    "POST /subscriptions/{subscription_id}/notifications/{notification_id}/replay": Probe(ADMIN),
     "GET /healthz": Probe(PUBLIC),
     "GET /openapi.json": Probe(PUBLIC),
 }
@@ -153,7 +187,7 @@ PROBES = {
 # The two shops -------------------------------------------------------------------------------------------------------
 
 
-def things_of(shop, person, of: str) -> dict[str, str]:
+def things_of(shop, person, staff, of: str) -> dict[str, str]:
     """Make one of everything in a shop; return their ids in the API by the names that probes use. `of` makes theirs
     other than any other shop's."""
     user = person(f"user of {of}", workspace=shop, email=f"user@{of}.example.org")
@@ -180,6 +214,13 @@ def things_of(shop, person, of: str) -> dict[str, str]:
             message=rule, contact=user, event_id=event_id, event=told, version=version, **fields
         )
 
+    subscription = Subscription.objects.create(workspace=shop, url="https://example.org/hook", topics=["ping"])
+    notification = subscriptions.ping(subscription)
+    notification.state = Notification.State.FAILED
+    notification.save()
+    colleague = staff("editor", shop).user
+    single = send_now(shop, user, channel="in_app", subject="", body="B")
+    attribute = DataAttribute.objects.create(workspace=shop, name="plan", data_type="string")
     failed = delivery(0, state="failed", reason="refused")
     waiting = delivery(1, state="queued", due_at=timezone.now())
     return {
@@ -195,17 +236,22 @@ def things_of(shop, person, of: str) -> dict[str, str]:
         "delivery_id": str(failed.pk),
         "waiting_delivery_id": str(waiting.pk),
         "job_id": open_job(shop).public_id,
+        "attribute_id": str(attribute.pk),
+        "admin_id": str(colleague.pk),
+        "single_id": str(single.message_id),
+        "subscription_id": subscription.public_id,
+        "notification_id": notification.public_id,
     }
 
 
 @pytest.fixture
-def ours(shop, person):
-    return things_of(shop, person, "ours")
+def ours(shop, person, staff):
+    return things_of(shop, person, staff, "ours")
 
 
 @pytest.fixture
-def theirs(other_shop, person):
-    return things_of(other_shop, person, "theirs")
+def theirs(other_shop, person, staff):
+    return things_of(other_shop, person, staff, "theirs")
 
 
 # Asking --------------------------------------------------------------------------------------------------------------
@@ -251,7 +297,7 @@ def ask(api, route: str, things):
 def stored() -> dict:
     """All that the database holds, but for the tokens that tests make."""
     models = (model for model in apps.get_models() if model is not ApiToken)
-    return {model.__name__: list(model.objects.order_by("pk").values()) for model in models}
+    return {model.__name__: list(model._base_manager.order_by("pk").values()) for model in models}
 
 
 def assert_refused(answer, status: int):

@@ -28,6 +28,8 @@ headers = {{ Authorization = "Bearer {token}" }}
 "path.tag_id" = "{tag_id}"
 "path.message_id" = "{message_id}"
 "path.delivery_id" = "{delivery_id}"
+"path.subscription_id" = "{subscription_id}"
+"path.notification_id" = "{notification_id}"
 "query.tag_id" = "{tag_id}"
 "query.contact_id" = "{contact_id}"
 
@@ -56,6 +58,10 @@ parameters = {{ "path.contact_id" = "{deleted}" }}
 [[operations]]
 include-operation-id = "delete_user"
 parameters = {{ "path.contact_id" = "{deleted_user}" }}
+
+[[operations]]
+include-operation-id = "delete_subscription"
+parameters = {{ "path.subscription_id" = "{deleted_subscription}" }}
 
 [[operations]]
 include-operation-id = "find_visitor"
@@ -99,6 +105,10 @@ def run_schemathesis(live, folder: Path) -> tuple[int, str, list[dict]]:
     known["visitor_id"] = live.make_visitor()
     known["message_id"] = live.make_rule()
     known["delivery_id"] = live.make_failure(known["message_id"])
+    hook = {"url": "https://example.org/hook", "topics": ["ping"]}
+    for name in ("subscription_id", "deleted_subscription"):
+        known[name] = json.loads(live.request("POST", "/subscriptions", hook)[1])["id"]
+    known["notification_id"] = live.make_failed_ping(known["subscription_id"])
     (folder / "schemathesis.toml").write_text(SETTINGS.format(token=live.token, **known))
     command = [
         str(Path(sys.executable).with_name("schemathesis")), "--config-file", "schemathesis.toml",
