@@ -185,9 +185,10 @@ def _checked(said: dict) -> tuple[dict, list[str]]:
 
 
 def guess(workspace: Workspace, header: Sequence[str], sample: Iterable[Sequence[str]]) -> list[str]:
-    """Return what each column is likely for, by its name and, for an id, by the cells of the first rows."""
+    """Return what each column is likely for, by its name, also that of an attribute which is there, and, for an id, by
+    the cells of the first rows."""
     targets: list[str | None] = [None] * len(header)
-    spelled = [re.sub(r"[\W_]+", "", fold(name)) for name in header]
+    spelled = [_spelled(name) for name in header]
     of_ours = {
         place for place, name in enumerate(spelled) if name in FIELDS["id"] and _are_ids(workspace, sample, place)
     }
@@ -199,14 +200,21 @@ def guess(workspace: Workspace, header: Sequence[str], sample: Iterable[Sequence
             if places:
                 targets[places[0]] = target
                 break
+    names = list(workspace.attributes.values_list("name", flat=True))
+    known = {_spelled(name): name for name in names} | {name: name for name in names}
     taken = set()
-    for place, name in enumerate(header):
-        own = UNFIT.sub("_", name.strip())[:MAX_KEY]
+    for place, name in enumerate(map(str.strip, header)):
+        own = known.get(name) or known.get(spelled[place] or name) or UNFIT.sub("_", name)[:MAX_KEY]
         if targets[place] is None:
             is_left_out = not own or own in taken or spelled[place] in OURS
             targets[place] = LEFT_OUT if is_left_out else f"{ATTRIBUTE}{own}"
             taken.add(own)
     return targets
+
+
+def _spelled(name: str) -> str:
+    """A name without what people write now one way, now another."""
+    return re.sub(r"[\W_]+", "", fold(name))
 
 
 def _are_ids(workspace, sample, place) -> bool:

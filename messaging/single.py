@@ -1,5 +1,6 @@
 """A message to one person, now: no rule and no event stand behind it, but it is delivered as those of rules are."""
 
+import re
 from uuid import UUID, uuid4, uuid5
 
 from django.db import IntegrityError, transaction
@@ -14,6 +15,7 @@ from messaging.models import AutoMessage, Delivery
 
 Channel = AutoMessage.Channel
 KEYS = UUID("6c5c1d0e-9a53-4d39-8f52-6f0f6d1f7a10")  # the space of the ids that come of keys
+MARKUP = re.compile(r"\{\{.*?\}\}|\{%.*?%\}", re.DOTALL)
 MOST_NAMED = 100  # characters by which a list calls a message
 
 
@@ -39,7 +41,7 @@ def send_now(
     _check(subject, body)
     message = AutoMessage(
         workspace=workspace,
-        name=Truncator(subject or text.plain(body)).chars(MOST_NAMED) or "A message",
+        name=_name(subject or text.plain(body)),
         state=AutoMessage.State.LIVE,
         frequency=AutoMessage.Frequency.EVERY_TIME,
         channel=channel,
@@ -62,6 +64,11 @@ def send_now(
             return known
         raise
     return delivery
+
+
+def _name(written: str) -> str:
+    """What lists call it: how it begins, before it is filled in."""
+    return Truncator(MARKUP.sub("…", written).strip()).chars(MOST_NAMED) or "A message"
 
 
 def _known(workspace: Workspace, id: UUID) -> Delivery | None:

@@ -101,6 +101,7 @@ def test_a_failed_one_is_replayed_from_its_page(app, shop, buyer, send, worker, 
     assert became(app, sent) == ("failed", "template_error")
     delivery = Delivery.objects.get()
     page = editor.get(delivery.get_absolute_url())
+    assert "<h1>Order of …</h1>" in page.text
     assert "to one person" in page.text
     assert "Because of" not in page.text
     AutoMessage.every.update(body="Hello")

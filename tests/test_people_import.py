@@ -104,6 +104,16 @@ def test_the_header_tells_what_columns_are_for(shop, header, targets):
     assert guess(shop, header.split(","), []) == wanted
 
 
+def test_an_attribute_that_is_there_is_known_by_a_name_that_is_like_its(shop):
+    for name in ("plan_level", "Seats", "seats"):
+        shop.attributes.create(name=name, data_type="string")
+    targets = guess(shop, ["Plan Level", "Seats", "seats", "Plan-Level", "Shoe size", "--"], [])
+    assert targets == [
+        "custom_attributes.plan_level", "custom_attributes.Seats", "custom_attributes.seats", "",
+        "custom_attributes.Shoe size", "custom_attributes.--",
+    ]  # fmt: skip
+
+
 def test_a_column_id_is_ours_or_the_apps_by_its_cells(shop):
     ours = shop.contact_id(7)
     assert guess(shop, ["id", "user_id"], [[ours, "7"], ["", "8"]]) == ["id", "user_id"]
