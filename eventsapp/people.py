@@ -116,6 +116,15 @@ def block(contact: Contact) -> Contact:
     return archive(contact, archived=True)
 
 
+def _changed(before: dict, written: dict) -> dict:
+    """What of these attributes becomes another: SDKs send back all that they read, be it from before it had a type."""
+    return {
+        key: value
+        for key, value in written.items()
+        if key not in before or type(before[key]) is not type(value) or before[key] != value
+    }
+
+
 def _without_nulls(attributes: dict) -> dict:
     return {key: value for key, value in attributes.items() if value is not None}
 
@@ -142,7 +151,7 @@ def change_contact(contact: Contact, fields: dict, *, settles: bool = True) -> C
         if contact is None:
             raise NotFound("User Not Found", "id")
         fields = dict(fields)
-        written = fields.pop("custom_attributes", {})
+        written = _changed(contact.custom_attributes, fields.pop("custom_attributes", {}))
         attributes.check(contact.workspace, written, settles=settles)
         contact.custom_attributes = _without_nulls(contact.custom_attributes | written)
         for field, value in fields.items():

@@ -94,6 +94,14 @@ def test_a_whole_number_becomes_any_number_once_one_is_written(api, shop):
     assert types(shop) == {"load": "float"}
 
 
+def test_what_somebody_has_of_another_type_may_come_back_as_it_is(api, person):
+    ada = person("ada", seats="three")
+    api.post("/users", {"user_id": "1", "custom_attributes": {"seats": 3}})
+    back = {"user_id": "ada", "name": "Ada", "custom_attributes": {"seats": "three"}}
+    assert api.post("/users", back).status_code == 200
+    faults(api.put(f"/contacts/{ada.public_id}", {"custom_attributes": {"seats": "four"}}))
+
+
 def test_a_refused_request_teaches_nothing(api, shop):
     api.post("/users", {"user_id": "1", "custom_attributes": {"seats": 3}})
     faults(api.post("/users", {"user_id": "1", "custom_attributes": {"seats": "four", "new": 1}}))
