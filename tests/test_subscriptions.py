@@ -114,7 +114,8 @@ def test_the_documented_subscription_and_post_are_as_they_are(subscribe, own, pe
     Subscription.objects.update(url=receiver.url)
     does(person("25"), "placed-order")
     worker()
-    real = bodies(receiver)[-1]
+    # It and the ping are posted side by side.
+    [real] = [body for body in bodies(receiver) if body["topic"] == "event.created"]
     assert real.keys() == posted.keys()
     assert real["data"]["item"].keys() == posted["data"]["item"].keys()
 
@@ -918,7 +919,8 @@ def test_an_admin_makes_one_on_the_page(press, receiver, worker, buyer, does):
     assert (made.event_names(), made.hub_secret) == (["placed-order", "signed-up"], "s3cret")
     does(buyer, "placed-order")
     worker()
-    assert [body["topic"] for body in bodies(receiver)] == ["ping", "event.created"]
+    # They are posted side by side.
+    assert {body["topic"] for body in bodies(receiver)} == {"ping", "event.created"}
     assert "s3cret" not in shown(press("ping", made))
 
 
