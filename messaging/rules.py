@@ -103,7 +103,7 @@ def pause_itself(message: AutoMessage):
     )
     paused = AutoMessage.objects.live().filter(pk=message.pk)
     if paused.update(state=AutoMessage.State.PAUSED, paused_because=because, updated_at=timezone.now()):
-        transaction.on_commit(lambda: alarm.tell_staff(message, because))
+        transaction.on_commit(lambda: alarm.tell_staff(message, f"“{message.name}” has paused itself", because))
 
 
 def note_version(message: AutoMessage, *, by=None) -> RuleVersion:

@@ -10,9 +10,10 @@ from django.db import transaction
 from django.utils import timezone
 
 from eventsapp.ingest import event_type
-from eventsapp.models import EventType
+from eventsapp.models import EventType, Role
 from eventsapp.sql import database_now
 from eventsapp.wakeups import wake
+from messaging import alarm
 from messaging.models import Notification, Subscription, Wish
 from messaging.watching import CATCH_UP_AFTER, hand_over_missed, watch_what_is_asked
 
@@ -63,6 +64,9 @@ def stop(subscription: Subscription, because: str = ""):
     subscription.active, subscription.stopped_because = False, because
     subscription.save()
     _drop_what_waits(subscription)
+    if because:
+        words = f"The webhook to {subscription} has stopped"
+        transaction.on_commit(lambda: alarm.tell_staff(subscription, words, because, roles=(Role.ADMIN,)))
 
 
 def resume(subscription: Subscription):
@@ -93,10 +97,11 @@ def delete(subscription: Subscription):
 
 def ping(subscription: Subscription) -> Notification:
     """Post a greeting there, to see whether it arrives."""
-    _wake_soon()
-    return Notification.objects.create(
+    made = Notification.objects.create(
         subscription=subscription, topic=Subscription.PING, due_at=may_post_at(subscription)
     )
+    _wake_soon()
+    return made
 
 
 def replay(failed) -> int:

@@ -554,6 +554,24 @@ def test_410_stops_it(own, subscribe, buyer, does, worker, receiver):
     assert watched() == set()
 
 
+def test_admins_are_told_by_mail_when_one_stops_by_itself(
+    own, subscribe, buyer, does, worker, receiver, admin, editor, mailoutbox, django_capture_on_commit_callbacks
+):
+    made = subscribe()
+    with django_capture_on_commit_callbacks(execute=True):
+        own.put(f"/subscriptions/{made['id']}", {"active": False})
+        own.put(f"/subscriptions/{made['id']}", {"active": True})
+    assert mailoutbox == []
+    receiver.answers = [410]
+    does(buyer, "placed-order")
+    with django_capture_on_commit_callbacks(execute=True):
+        worker()
+    [mail] = mailoutbox
+    assert (mail.to, mail.subject) == ([admin.user.email], "The webhook to 127.0.0.1 has stopped")
+    assert "410" in mail.body
+    assert the_one().get_absolute_url() in mail.body
+
+
 def test_what_waited_when_it_was_stopped_has_failed_and_can_be_replayed(own, subscribe, buyer, does, worker, receiver):
     made = subscribe()
     address = f"/subscriptions/{made['id']}"
