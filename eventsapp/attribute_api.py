@@ -42,6 +42,7 @@ class AttributeChanges(serializers.Serializer):
     """What may be changed of an attribute."""
 
     archived = Truth(required=False)
+    data_type = serializers.ChoiceField(choices=list(TYPES), required=False)
     description = Text(required=False, allow_blank=True, max_length=255)
     options = OptionIn(many=True, required=False)
     messenger_writable = Truth(required=False)
@@ -146,16 +147,19 @@ class OneDataAttribute(ApiView):
     def put(self, request, attribute_id):
         """Describe a custom attribute, archive it, bring it back, or change its options.
 
-        An archived one is offered to staff no more; what people have of it stays. Its name and type stay, too.
+        An archived one is offered to staff no more; what people have of it stays. Its name stays, and so does its type
+        as long as somebody has a value of it.
         """
         attribute = attributes.attribute_by_id(self.workspace, attribute_id)
         sent = self.sent()
-        for name in ("name", "data_type", "model"):
+        for name in ("name", "model"):
             if isinstance(sent, dict) and name in sent:
                 raise Refused(invalid(name, f"The {name} of an attribute cannot be changed. Leave it out."))
         fields = _read(AttributeChanges, sent)
-        if fields.get("options") and attribute.data_type != DataAttribute.Type.STRING:
-            raise Refused(invalid("options", f"{attribute} is {attribute.get_data_type_display()}: it has no options."))
+        fields["data_type"] = TYPES[fields["data_type"]] if "data_type" in fields else attribute.data_type
+        if fields.get("options") and fields["data_type"] != DataAttribute.Type.STRING:
+            type = DataAttribute.Type(fields["data_type"])
+            raise Refused(invalid("options", f"{attribute} is {type.label}: it has no options."))
         return _answer(attributes.change(attribute, **fields))
 
 

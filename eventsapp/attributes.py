@@ -10,7 +10,7 @@ from django.utils import timezone
 
 from eventsapp.errors import Fault, NotFound, Refused, invalid
 from eventsapp.metadata import FILTER_KINDS, kind_of
-from eventsapp.models import DataAttribute, Workspace
+from eventsapp.models import Contact, DataAttribute, Workspace
 from eventsapp.panels import Dependent, listed
 
 Type = DataAttribute.Type
@@ -133,11 +133,7 @@ def attribute_by_id(workspace: Workspace, id: str) -> DataAttribute:
 def make(workspace: Workspace, name: str, data_type: str, *, description: str = "", options: list[str]):
     """Make an attribute before its first use, and return it. Raises Refused when its name is taken, or is that of a
     date and its type is none, or the other way round."""
-    if (data_type == Type.DATE) != name.endswith(DATES) and data_type not in (Type.STRING, Type.BOOLEAN):
-        message = "The name of a date ends in _at, such as renewal_at."
-        if data_type != Type.DATE:
-            message = "A number under a name that ends in _at is a date. Choose date, or another name."
-        raise Refused(invalid("name", message))
+    _check_name(name, data_type)
     attribute, made = DataAttribute.objects.get_or_create(
         workspace=workspace,
         name=name,
@@ -148,11 +144,30 @@ def make(workspace: Workspace, name: str, data_type: str, *, description: str = 
     return attribute
 
 
+def _check_name(name: str, data_type: str):
+    if (data_type == Type.DATE) == name.endswith(DATES) or data_type in (Type.STRING, Type.BOOLEAN):
+        return
+    message = "The name of a date ends in _at, such as renewal_at."
+    if data_type != Type.DATE:
+        message = "A number under a name that ends in _at is a date. Choose date, or another name."
+    raise Refused(invalid("name", message))
+
+
 @transaction.atomic
-def change(attribute: DataAttribute, *, archived: bool | None = None, messenger_writable: bool | None = None, **fields):
+def change(
+    attribute: DataAttribute,
+    *,
+    data_type: str | None = None,
+    archived: bool | None = None,
+    messenger_writable: bool | None = None,
+    **fields,
+) -> DataAttribute:
     """Change what is not None, and return the attribute. `fields` are description and options; `messenger_writable`
-    says whether browsers may change it. Raises Refused (422) when it is to be archived and something asks for it."""
+    says whether browsers may change it. Raises Refused (422) when it is to be archived and something asks for it, or
+    somebody has a value that is not of its new type."""
     workspace = Workspace.objects.select_for_update(no_key=True).get(pk=attribute.workspace_id)
+    if data_type and data_type != attribute.data_type:
+        _give_type(attribute, data_type)
     if archived and (users := [user for users in used_by for user in users(attribute)]):
         message = f"{attribute} is used by {listed(users)}. Change that first."
         raise Refused(Fault("data_invalid", message, "archived"), status=422)
@@ -165,6 +180,19 @@ def change(attribute: DataAttribute, *, archived: bool | None = None, messenger_
     if messenger_writable is not None:
         _protect(workspace, attribute.name, protected=not messenger_writable)
     return attribute
+
+
+def _give_type(attribute: DataAttribute, data_type: str):
+    """What was given by a slip of an app can be put right, once nobody has a value of the slip any more."""
+    _check_name(attribute.name, data_type)
+    attribute.data_type, attribute.is_guess = data_type, False
+    attribute.options = attribute.options if data_type == Type.STRING else []
+    having = Contact.objects.filter(workspace=attribute.workspace_id, custom_attributes__has_key=attribute.name)
+    for pk, theirs in having.order_by("pk").values_list("pk", "custom_attributes").iterator():
+        if _fault(attribute, theirs[attribute.name]):
+            whose = attribute.workspace.contact_id(pk)
+            message = f"The contact {whose} has a value that is not {Type(data_type).label}. Change that first."
+            raise Refused(Fault("data_invalid", message, "data_type"), status=422)
 
 
 def _protect(workspace: Workspace, name: str, *, protected: bool):

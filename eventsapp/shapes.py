@@ -632,6 +632,11 @@ ATTRIBUTE_LIST = shape(
     "DataAttributeList",
     record({"type": const("list"), "data": array(ATTRIBUTE)}, description="Fields, then custom attributes by name."),
 )
+ATTRIBUTE_TYPE = {
+    "type": "string",
+    "enum": ["string", "integer", "float", "boolean", "datetime", "date", "options"],
+    "description": "The name of a date ends in _at. options is a string that is one of some.",
+}
 ATTRIBUTE_FIELDS = {
     "description": {"type": ["string", "null"], "maxLength": MAX_TEXT, "pattern": NO_NUL},
     "options": {
@@ -648,8 +653,8 @@ ATTRIBUTE_FIELDS = {
 ATTRIBUTE_CHANGES = shape(
     "DataAttributeChanges",
     record(
-        ATTRIBUTE_FIELDS | {"archived": {"type": ["boolean", "null"]}},
-        optional=(*ATTRIBUTE_FIELDS, "archived"),
+        ATTRIBUTE_FIELDS | {"archived": {"type": ["boolean", "null"]}, "data_type": ATTRIBUTE_TYPE},
+        optional=(*ATTRIBUTE_FIELDS, "archived", "data_type"),
         description="What to change of an attribute; what is not named stays.",
         examples=[{"archived": True}],
     ),
@@ -660,11 +665,7 @@ ATTRIBUTE_IN = shape(
         {
             "name": text("As it is written in custom_attributes.", pattern=r"^[^\u0000.$]*[^\s\u0000.$][^\u0000.$]*$"),
             "model": const("contact"),
-            "data_type": {
-                "type": "string",
-                "enum": ["string", "integer", "float", "boolean", "datetime", "date", "options"],
-                "description": "The name of a date ends in _at. options is a string that is one of some.",
-            },
+            "data_type": ATTRIBUTE_TYPE,
             **ATTRIBUTE_FIELDS,
         },
         optional=tuple(ATTRIBUTE_FIELDS),

@@ -270,8 +270,8 @@ def test_a_wrong_attribute_is_refused_with_the_field(api, shop, changed, field):
     assert shop.attributes.count() == 1
 
 
-@pytest.mark.parametrize("name", ["name", "data_type", "model"])
-def test_what_an_attribute_is_cannot_be_changed(api, shop, name):
+@pytest.mark.parametrize("name", ["name", "model"])
+def test_what_an_attribute_is_of_cannot_be_changed(api, shop, name):
     made = DataAttribute.objects.create(workspace=shop, name="seats", data_type="integer")
     assert faults(api.put(f"/data_attributes/{made.pk}", {name: "string"})).keys() == {name}
 
@@ -280,3 +280,21 @@ def test_another_workspaces_attribute_is_not_there(other_api, shop):
     made = DataAttribute.objects.create(workspace=shop, name="seats", data_type="integer")
     assert other_api.put(f"/data_attributes/{made.pk}", {"archived": True}).status_code == 404
     assert custom(other_api) == {}
+
+
+def test_a_type_that_came_by_a_slip_is_put_right_once_nobody_has_such_a_value(api, shop):
+    slip = api.post("/users", {"user_id": "1", "custom_attributes": {"seats": "3"}}).json()
+    faults(api.post("/users", {"user_id": "2", "custom_attributes": {"seats": 3}}))
+    path = f"/data_attributes/{shop.attributes.get().pk}"
+    refused = api.put(path, {"data_type": "integer"})
+    assert refused.status_code == 422
+    [error] = refused.json()["errors"]
+    assert (error["code"], error["field"]) == ("data_invalid", "data_type")
+    assert slip["id"] in error["message"]
+    api.put(f"/contacts/{slip['id']}", {"custom_attributes": {"seats": None}})
+    assert api.put(path, {"data_type": "integer"}).json()["data_type"] == "integer"
+    assert api.post("/users", {"user_id": "2", "custom_attributes": {"seats": 3}}).status_code == 200
+    # Whatever number there is fits both.
+    assert api.put(path, {"data_type": "float"}).json()["data_type"] == "float"
+    assert faults(api.put(path, {"data_type": "datetime"})).keys() == {"name"}
+    assert faults(api.put(path, {"options": ["1", "2"]})).keys() == {"options"}
