@@ -151,16 +151,22 @@ class OneDataAttribute(ApiView):
         as long as somebody has a value of it.
         """
         attribute = attributes.attribute_by_id(self.workspace, attribute_id)
-        sent = self.sent()
-        for name in ("name", "model"):
-            if isinstance(sent, dict) and name in sent:
-                raise Refused(invalid(name, f"The {name} of an attribute cannot be changed. Leave it out."))
-        fields = _read(AttributeChanges, sent)
-        fields["data_type"] = TYPES[fields["data_type"]] if "data_type" in fields else attribute.data_type
-        if fields.get("options") and fields["data_type"] != DataAttribute.Type.STRING:
-            type = DataAttribute.Type(fields["data_type"])
-            raise Refused(invalid("options", f"{attribute} is {type.label}: it has no options."))
+        fields = read_changes(attribute, self.sent())
         return _answer(attributes.change(attribute, **fields))
+
+
+def read_changes(attribute: DataAttribute, sent) -> dict:
+    """Return what decoded JSON changes of an attribute, for `attributes.change`. Raises Refused, or DRF's
+    ValidationError."""
+    for name in ("name", "model"):
+        if isinstance(sent, dict) and name in sent:
+            raise Refused(invalid(name, f"The {name} of an attribute cannot be changed. Leave it out."))
+    fields = _read(AttributeChanges, sent)
+    fields["data_type"] = TYPES[fields["data_type"]] if "data_type" in fields else attribute.data_type
+    if fields.get("options") and fields["data_type"] != DataAttribute.Type.STRING:
+        label = DataAttribute.Type(fields["data_type"]).label
+        raise Refused(invalid("options", f"{attribute} is {label}: it has no options."))
+    return fields
 
 
 def _read(serializer, sent) -> dict:

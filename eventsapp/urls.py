@@ -4,6 +4,7 @@ from django.contrib.auth.views import LogoutView
 from django.urls import path, re_path
 
 from eventsapp import (
+    attribute_views,
     home_views,
     import_views,
     live_views,
@@ -50,5 +51,7 @@ urlpatterns = [
     path("app/<slug:app_id>/settings/tokens/<int:pk>/revoke/", settings_views.revoke_token, name="revoke_token"),
     path("app/<slug:app_id>/settings/invite/", settings_views.invite, name="invite"),
     path("app/<slug:app_id>/settings/colleagues/<int:pk>/", settings_views.change_colleague, name="change_colleague"),
+    path("app/<slug:app_id>/settings/attributes/", attribute_views.all_attributes, name="attributes"),
+    path("app/<slug:app_id>/settings/attributes/<int:pk>/", attribute_views.attribute, name="attribute"),
     path("app/<slug:app_id>/settings/password/", settings_views.change_password, name="change_password"),
 ]

@@ -298,3 +298,47 @@ def test_a_type_that_came_by_a_slip_is_put_right_once_nobody_has_such_a_value(ap
     assert api.put(path, {"data_type": "float"}).json()["data_type"] == "float"
     assert faults(api.put(path, {"data_type": "datetime"})).keys() == {"name"}
     assert faults(api.put(path, {"options": ["1", "2"]})).keys() == {"options"}
+
+
+# The pages -----------------------------------------------------------------------------------------------------------
+
+
+def test_an_admin_changes_an_attribute_on_its_page(api, admin, viewer, shop):
+    api.post("/users", {"user_id": "1", "custom_attributes": {"plan": "pro", "seats": 3}})
+    plan = shop.attributes.get(name="plan")
+    listed = f"/app/{shop.app_id}/settings/attributes/"
+    typed = {"data_type": "string", "description": "What they pay for", "options": "free\n\n pro \n", "archived": "on"}
+    page = admin.post(f"{listed}{plan.pk}/", typed, follow=True)
+    assert page.redirect_chain == [(listed, 302)]
+    plan.refresh_from_db()
+    assert (plan.description, plan.options, plan.archived_at is not None) == (
+        "What they pay for",
+        ["free", "pro"],
+        True,
+    )
+    shop.refresh_from_db()
+    assert shop.protected == {"plan"}
+    shown = viewer.get(listed).text
+    assert shown.index("seats") < shown.index("plan")
+    assert "a text: free, pro" in shown
+    assert f"{listed}{plan.pk}/" not in shown
+
+
+@pytest.mark.parametrize(
+    ("typed", "field", "words"),
+    [
+        ({"options": "one"}, "options", "at least two options"),
+        ({"data_type": "integer"}, "data_type", "has a value that is not a whole number"),
+        ({"data_type": "date"}, "data_type", "ends in _at"),
+        ({"data_type": "tree"}, "data_type", "Select a valid choice"),
+    ],
+    ids=str,
+)
+def test_the_form_says_what_is_wrong_and_keeps_what_was_typed(api, admin, shop, typed, field, words):
+    api.post("/users", {"user_id": "1", "custom_attributes": {"plan": "pro"}})
+    address = f"/app/{shop.app_id}/settings/attributes/{shop.attributes.get().pk}/"
+    page = admin.post(address, {"data_type": "string", "description": "Typed"} | typed)
+    assert page.status_code == 422
+    assert words in page.context["form"].errors[field][0]
+    assert "Typed" in page.text
+    assert shop.attributes.get().description == ""

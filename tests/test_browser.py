@@ -813,6 +813,7 @@ PAGES = (
     "messages/new/",
     "deliveries/",
     "settings/",
+    "settings/attributes/",
     "settings/browser/",
     "settings/webhooks/",
     "/docs/api/",
@@ -894,7 +895,7 @@ def every_page(page) -> list[str]:
     page.goto("people/?search=a")
     addresses.append(page.locator("tbody a").first.get_attribute("href"))
     addresses += [addresses[-1] + part for part in ("edit/", "delete/", "segments/")]
-    for listed in ("events/", "segments/", "messages/"):
+    for listed in ("settings/attributes/", "events/", "segments/", "messages/"):
         page.goto(listed)
         addresses.append(page.locator("tbody a").first.get_attribute("href"))
     addresses += [addresses[-1] + part for part in ("versions/", "dead-letters/")]

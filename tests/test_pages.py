@@ -71,6 +71,7 @@ def things(shop, buyer, does):
         "remove_identity_secret": shop.identity_secrets.create().pk,
         "lift_suppression": Suppression.objects.create(workspace=shop, email="gone@example.org", reason="bounce").pk,
         "webhook": Subscription.objects.create(workspace=shop, url="https://example.org/hook").pk,
+        "attribute": shop.attributes.create(name="plan", data_type="string").pk,
         "change_colleague": Membership.objects.create(user=colleague, workspace=shop).pk,
     } | dict.fromkeys(OF_A_PERSON, buyer.public_id)
 
@@ -186,6 +187,7 @@ CHANGES = [
     ("lift_suppression", "editor", {}),
     ("webhooks", "admin", {"new-url": "https://example.org/hook", "new-event_names": "placed-order"}),
     ("webhook", "admin", {"act": "delete"}),
+    ("attribute", "admin", {"data_type": "string", "description": "New"}),
 ]
 
 
