@@ -14,23 +14,26 @@ from concurrent.futures import Future, ThreadPoolExecutor, as_completed
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 
-from django.db import models, transaction
+from django.db import DatabaseError, InterfaceError, models, transaction
 from django.utils import timezone
 
 from eventsapp.health import WORK
-from eventsapp.models import HandOver, Heartbeat
+from eventsapp.merging import lately_merged
+from eventsapp.models import HandOver, Heartbeat, Occurrence, Role
 from eventsapp.wakeups import wake
-from messaging import subscriptions
+from messaging import alarm, subscriptions
 from messaging.channels import outgoing
 from messaging.channels.outcomes import RefusedForGood, TryAgainLater
 from messaging.claims import End, claim
 from messaging.models import Notification, Policy, Subscription, Wish
 from messaging.subscriptions import may_post_at
+from messaging.watching import CATCH_UP_AFTER, missed
 
 logger = logging.getLogger(__name__)
 
 SECONDS = 5  # that a receiver has
 AT_ONCE = 20  # notifications posted side by side
+QUICK = 1  # seconds in which a receiver answers that holds up no other
 TURN = 10  # seconds after which a task makes room for others
 RETRY_AFTER = timedelta(minutes=1)
 MOST_ERRORS = 2  # an attempt and its one repeat
@@ -51,28 +54,41 @@ def queue(batch: list[HandOver]):
     """Write a notification for each subscription that names one of these events. Must run in a transaction."""
     types = {hand_over.type_id for hand_over in batch}
     wishes = list(Wish.objects.active().filter(type__in=types).select_related("subscription", "type").order_by("pk"))
-    if not wishes:
-        return
+    if wishes:
+        _queue(wishes, batch)
+
+
+def catch_up():
+    """Write those of what was received after a subscription began to ask, by a transaction that did not know of it."""
+    fresh = Wish.objects.active().filter(caught_up=False, since__lte=timezone.now() - CATCH_UP_AFTER)
+    for wish in fresh.select_related("subscription", "type"):
+        with transaction.atomic():
+            # What was stored for somebody while they were merged is their heir's in a moment.
+            _queue([wish], missed(wish.type_id, wish.since).exclude(contact__in=lately_merged().values("pk")))
+            Wish.objects.filter(pk=wish.pk, since=wish.since).update(caught_up=True)
+
+
+def _queue(wishes: list[Wish], events: Iterable[Occurrence]):
     queued = [
         Notification(
             subscription=wish.subscription,
             topic=Subscription.EVENT_CREATED,
-            contact_id=hand_over.contact_id,
-            event_id=hand_over.public_id,
+            contact_id=event.contact_id,
+            event_id=event.public_id,
             event={
-                "id": str(hand_over.public_id),
+                "id": str(event.public_id),
                 "event_name": wish.type.name,
-                "created_at": hand_over.created_at,
-                "metadata": hand_over.metadata,
+                "created_at": event.created_at,
+                "metadata": event.metadata,
             },
             due_at=may_post_at(wish.subscription),
         )
+        for event in events
         for wish in wishes
-        for hand_over in batch
-        if hand_over.type_id == wish.type_id and hand_over.received_at >= wish.since
+        if event.type_id == wish.type_id and event.received_at >= wish.since
     ]
     if queued:
-        # An event may be handed over twice.
+        # An event may come here twice.
         Notification.objects.bulk_create(queued, ignore_conflicts=True)
         transaction.on_commit(lambda: wake("messaging.tasks.post_notifications"))
 
@@ -82,16 +98,14 @@ def queue(batch: list[HandOver]):
 
 def post_due() -> int:
     """Post what is due, for some seconds; return how many were taken on."""
-    began, taken, silent = time.monotonic(), 0, set()
+    began, taken, slow = time.monotonic(), 0, set()
     with ThreadPoolExecutor(AT_ONCE, thread_name_prefix="post") as lines:
-        while time.monotonic() - began < TURN and (claimed := take(AT_ONCE, without=silent)):
-            if len(claimed) == AT_ONCE:
-                # More than one task's work: another worker may join.
-                wake("messaging.tasks.post_notifications")
-            silent |= _post_all(claimed, lines)
+        while time.monotonic() - began < TURN and (claimed := take(AT_ONCE, without=slow)):
+            slow |= _post_all(claimed, lines)
             taken += len(claimed)
             Heartbeat.beat(WORK)
-    if time.monotonic() - began >= TURN:
+    if slow or time.monotonic() - began >= TURN:
+        # What is left goes on with a later task: other work gets its turn.
         wake("messaging.tasks.post_notifications")
     return taken
 
@@ -107,23 +121,30 @@ def take(number: int, *, without: Iterable[int] = ()) -> list[Notification]:
 
 def _post_all(claimed: list[Notification], lines: ThreadPoolExecutor) -> set[int]:
     """Post what was claimed together, side by side; note each end as it comes. Return the subscriptions (by id) whose
-    receivers did not answer: the rest of theirs makes way for others."""
-    silent, secrets, posted = set(), {}, {}
+    receivers were slow or silent: the rest of theirs makes way for others."""
+    workspaces = {notification.subscription.workspace for notification in claimed}
+    secrets = {workspace.pk: Policy.of(workspace).webhook_secret for workspace in workspaces}
+    began, slow, stopped, posted = time.monotonic(), set(), [], {}
     for notification in claimed:
         subscription = notification.subscription
         if not subscription.active:
             _note(notification, _failed(Reason.STOPPED))
             continue
-        if subscription.workspace_id not in secrets:
-            secrets[subscription.workspace_id] = Policy.of(subscription.workspace).webhook_secret
-        body = _write(notification)
         secret = subscription.hub_secret or secrets[subscription.workspace_id]
-        posted[lines.submit(_post, subscription.url, body, secret)] = notification
+        posted[lines.submit(_post, subscription.url, _write(notification), secret)] = notification
     for answered in as_completed(posted):
         notification = posted[answered]
-        if _note_answer(notification, answered) == Reason.NO_ANSWER:
-            silent.add(notification.subscription_id)
-    return silent
+        if time.monotonic() - began > QUICK:
+            slow.add(notification.subscription_id)
+        try:
+            stopped += _note_answer(notification, answered)
+        except (DatabaseError, InterfaceError):
+            # Its lease runs out, and it is posted again under the same id; the others were taken, and are noted.
+            logger.exception("What became of the notification %s could not be noted.", notification.pk)
+    for subscription in stopped:
+        words = f"The webhook to {subscription} has stopped"
+        alarm.tell_staff(subscription, words, subscription.stopped_because, roles=(Role.ADMIN,))
+    return slow
 
 
 def _write(notification: Notification) -> bytes:
@@ -171,9 +192,9 @@ def signature(secret: str, body: bytes) -> str:
 # What came of it -----------------------------------------------------------------------------------------------------
 
 
-def _note_answer(notification: Notification, answered: Future) -> str:
-    """Note what an attempt came to, and hold it against its subscription or for it; return the reason for which it was
-    not taken."""
+def _note_answer(notification: Notification, answered: Future) -> list[Subscription]:
+    """Note what an attempt came to, and hold it against its subscription or for it; return that one if it stopped
+    because of it."""
     try:
         answer = answered.result()
     except TryAgainLater as error:
@@ -182,11 +203,12 @@ def _note_answer(notification: Notification, answered: Future) -> str:
         return _note_error(notification, Reason.NOT_ALLOWED, str(error))
     except Exception as error:  # noqa: BLE001  a fault of ours must not send it round and round, nor hold up the others
         logger.exception("Notification %s could not be posted.", notification.pk)
-        return _note(notification, _failed(Reason.BROKEN, f"{type(error).__name__}: {error}"))
+        _note(notification, _failed(Reason.BROKEN, f"{type(error).__name__}: {error}"))
+        return []
     if 200 <= answer.status < 300:
         _note(notification, End(State.SENT))
         subscriptions.went_well(notification.subscription_id)
-        return Reason.NONE
+        return []
     reasons = {410: Reason.GONE, 429: Reason.THROTTLED}
     return _note_error(notification, reasons.get(answer.status, Reason.REFUSED), str(answer), answer.retry_after)
 
@@ -195,38 +217,35 @@ def _failed(reason: str, detail: str = "") -> End:
     return End(State.FAILED, reason, detail)
 
 
-def _note_error(notification: Notification, reason: str, detail: str, retry_after: str = "") -> str:
+def _note_error(notification: Notification, reason: str, detail: str, retry_after: str = "") -> list[Subscription]:
     with transaction.atomic():
-        subscription = (
-            Subscription.objects.select_for_update(no_key=True).filter(pk=notification.subscription_id).first()
-        )
-        if subscription is None or not _is_still_ours(notification):
-            return reason
-        if reason == Reason.GONE:
+        locked = Subscription.objects.select_for_update(no_key=True, of=("self",)).select_related("workspace")
+        subscription = locked.filter(pk=notification.subscription_id).first()
+        if subscription is None or not _ours(notification).exists():
+            return []
+        was_active, due_at = subscription.active, None
+        # Of several that met the same end at once the first stops it, and nothing more is held against it.
+        if was_active and reason == Reason.GONE:
             subscriptions.stop(subscription, subscriptions.GONE)
-        elif reason == Reason.THROTTLED:
+        elif was_active and reason == Reason.THROTTLED:
             notification.throttled += 1
             due_at = subscriptions.was_throttled(subscription, wait_in(retry_after))
-        else:
+        elif was_active:
             notification.errors += 1
             subscriptions.went_wrong(subscription)
             due_at = max(timezone.now() + RETRY_AFTER, may_post_at(subscription))
         # A stopped subscription is told nothing more, and an address to which nothing may be posted stays one.
-        ends = reason in (Reason.GONE, Reason.NOT_ALLOWED) or not subscription.active
+        ends = reason == Reason.NOT_ALLOWED or not subscription.active
         ends = ends or notification.errors >= MOST_ERRORS or notification.throttled > MOST_THROTTLED
         _note(notification, _failed(reason, detail) if ends else End(State.QUEUED, Reason.NONE, detail, due_at))
-    return reason
+    return [subscription] if was_active and not subscription.active else []
 
 
 def _ours(notification: Notification) -> models.QuerySet:
     return Notification.objects.filter(pk=notification.pk, claim=notification.claim, state=State.SENDING)
 
 
-def _is_still_ours(notification: Notification) -> bool:
-    return _ours(notification).exists()
-
-
-def _note(notification: Notification, end: End) -> str:
+def _note(notification: Notification, end: End):
     """Note an end, or what it waits for, if it is still ours."""
     has_ended = end.state != State.QUEUED
     noted = {name: getattr(notification, name) for name in ("attempts", "errors", "throttled", "first_sent_at")}
@@ -239,7 +258,6 @@ def _note(notification: Notification, end: End) -> str:
         ended_at=timezone.now() if has_ended else None,
         **noted,
     )
-    return end.reason
 
 
 def wait_in(retry_after: str) -> timedelta | None:

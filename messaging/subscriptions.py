@@ -10,12 +10,11 @@ from django.db import transaction
 from django.utils import timezone
 
 from eventsapp.ingest import event_type
-from eventsapp.models import EventType, Role
+from eventsapp.models import EventType
 from eventsapp.sql import database_now
 from eventsapp.wakeups import wake
-from messaging import alarm
 from messaging.models import Notification, Subscription, Wish
-from messaging.watching import CATCH_UP_AFTER, hand_over_missed, watch_what_is_asked
+from messaging.watching import watch_what_is_asked
 
 STRAIGHT_ERRORS, IN = 1000, timedelta(minutes=15)  # beyond which it pauses
 PAUSE = timedelta(minutes=15)
@@ -64,9 +63,6 @@ def stop(subscription: Subscription, because: str = ""):
     subscription.active, subscription.stopped_because = False, because
     subscription.save()
     _drop_what_waits(subscription)
-    if because:
-        words = f"The webhook to {subscription} has stopped"
-        transaction.on_commit(lambda: alarm.tell_staff(subscription, words, because, roles=(Role.ADMIN,)))
 
 
 def resume(subscription: Subscription):
@@ -160,15 +156,6 @@ def _ask_from_now_on(subscription: Subscription, wishes):
 def _watch(types: Collection[int]):
     for type_id in sorted(types):
         watch_what_is_asked(type_id)
-
-
-def catch_up():
-    """Hand over what was received after a subscription began to ask by a transaction that did not know of it yet."""
-    fresh = Wish.objects.active().filter(caught_up=False, since__lte=timezone.now() - CATCH_UP_AFTER)
-    for wish in fresh:
-        with transaction.atomic():
-            hand_over_missed(wish.type_id, wish.since)
-            Wish.objects.filter(pk=wish.pk, since=wish.since).update(caught_up=True)
 
 
 # How its receiver does -----------------------------------------------------------------------------------------------

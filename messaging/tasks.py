@@ -5,7 +5,7 @@ from celery import shared_task
 from eventsapp import deleting, erasing, merging, uploads
 from eventsapp.health import WORKER
 from eventsapp.models import Heartbeat
-from messaging import matching, notifying, rules, sending, subscriptions
+from messaging import matching, notifying, rules, sending
 from segments import tagging
 
 
@@ -36,7 +36,7 @@ def sweep():
     """Every five seconds: pick up whatever a lost wake-up, a dead broker or a killed worker left behind."""
     Heartbeat.beat(WORKER)
     rules.catch_up()
-    subscriptions.catch_up()
+    notifying.catch_up()
     deleting.delete_what_was_asked()
     merging.finish()
     erasing.finish()

@@ -23,7 +23,7 @@ from eventsapp.exporting import export
 from eventsapp.ingest import event_type
 from eventsapp.merging import merge
 from eventsapp.models import Event, EventType, HandOver, Source
-from messaging import matching, notifying, rules, subscribing, subscriptions
+from messaging import matching, notifying, rules, subscribing
 from messaging.models import AutoMessage, Notification, Policy, Subscription, Wish
 from messaging.watching import CATCH_UP_AFTER
 from tests.receiver import Receiver
@@ -334,7 +334,7 @@ def test_imports_and_history_cause_none(subscribe, buyer, does, worker, receiver
     does(buyer, "placed-order", source=Source.IMPORT)
     does(buyer, "placed-order", days_ago=1, historical=True)
     Wish.objects.update(since=timezone.now() - CATCH_UP_AFTER)
-    subscriptions.catch_up()
+    notifying.catch_up()
     worker()
     assert receiver.posted == []
 
@@ -430,9 +430,9 @@ def test_what_a_slow_writer_stored_meanwhile_is_told_once(subscribe, buyer, does
     assert HandOver.objects.count() == 1
     worker()
     Wish.objects.update(since=timezone.now() - CATCH_UP_AFTER)
-    subscriptions.catch_up()
+    notifying.catch_up()
     worker()
-    subscriptions.catch_up()
+    notifying.catch_up()
     worker()
     assert len(receiver.posted) == 2
     assert Wish.objects.get().caught_up
@@ -554,22 +554,42 @@ def test_410_stops_it(own, subscribe, buyer, does, worker, receiver):
     assert watched() == set()
 
 
-def test_admins_are_told_by_mail_when_one_stops_by_itself(
-    own, subscribe, buyer, does, worker, receiver, admin, editor, mailoutbox, django_capture_on_commit_callbacks
+def test_admins_are_told_by_mail_once_when_one_stops_by_itself(
+    own, subscribe, buyer, does, worker, receiver, admin, editor, mailoutbox
 ):
     made = subscribe()
-    with django_capture_on_commit_callbacks(execute=True):
-        own.put(f"/subscriptions/{made['id']}", {"active": False})
-        own.put(f"/subscriptions/{made['id']}", {"active": True})
+    for active in (False, True):
+        own.put(f"/subscriptions/{made['id']}", {"active": active})
     assert mailoutbox == []
-    receiver.answers = [410]
-    does(buyer, "placed-order")
-    with django_capture_on_commit_callbacks(execute=True):
-        worker()
+    receiver.answers = [410, 410, 410]
+    does(buyer, "placed-order", times=3)
+    worker()
+    assert told() == [(State.FAILED, Reason.GONE)] * 3
     [mail] = mailoutbox
     assert (mail.to, mail.subject) == ([admin.user.email], "The webhook to 127.0.0.1 has stopped")
     assert "410" in mail.body
     assert the_one().get_absolute_url() in mail.body
+
+
+def test_a_subscription_that_is_made_causes_no_message_anew(shop, subscribe, buyer, does, worker, mailoutbox):
+    rule = AutoMessage.objects.create(
+        workspace=shop, name="Third", trigger=event_type(shop, "placed-order"), nth=3,
+        frequency="every_time", subject="Thanks", body="Thanks",
+    )  # fmt: skip
+    rules.go_live(rule)
+    AutoMessage.objects.update(caught_up=True)
+    subscribe()
+    for number in range(4):
+        does(buyer, "placed-order", at=int(time.time()) - number)
+    worker()
+    assert len(mailoutbox) == 1
+    Wish.objects.update(since=timezone.now() - CATCH_UP_AFTER)
+    notifying.catch_up()
+    # Nor does what a rule that goes live may have missed.
+    AutoMessage.objects.update(caught_up=False, live_since=timezone.now() - CATCH_UP_AFTER)
+    rules.catch_up()
+    worker()
+    assert len(mailoutbox) == 1
 
 
 def test_what_waited_when_it_was_stopped_has_failed_and_can_be_replayed(own, subscribe, buyer, does, worker, receiver):
