@@ -37,7 +37,7 @@ def people_import(request, workspace, pk):
     run = get_object_or_404(_imports(workspace), pk=pk)
     if run.asked_at is None:
         return _draft(request, run)
-    refused = run.refused_rows.order_by("line")[:FIRST] if run.done_at else ()
+    refused = run.refused_rows.defer("cells").order_by("pk")[:FIRST] if run.done_at else ()
     tags = workspace.tags.filter(name_folded__in=map(fold, run.tags))
     template = "_import" if request.htmx else "import"
     return render(request, f"eventsapp/{template}.html", {"run": run, "refused": refused, "tags": tags})

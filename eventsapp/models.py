@@ -451,7 +451,7 @@ class DataAttribute(models.Model):
     name = models.CharField(max_length=255)
     data_type = models.CharField(max_length=10, choices=Type)
     is_guess = models.BooleanField(
-        default=False, help_text="Only browsers have used it so far: what an app sends settles its type."
+        default=False, help_text="What the next app sends settles its type: until now only browsers have used it."
     )
     description = models.CharField(max_length=255, blank=True)
     options = models.JSONField(default=list, encoder=Utf8Json, help_text="The only texts that it may be, if any.")
@@ -498,6 +498,11 @@ class Tagging(models.Model):
         return f"{self.contact_id} is {self.tag_id}"
 
 
+class PeopleImportQuerySet(models.QuerySet):
+    def waiting(self):
+        return self.exclude(asked_at=None).filter(done_at=None)
+
+
 class PeopleImport(models.Model):
     """A CSV file of people that staff uploaded, and what became of its rows.
 
@@ -515,11 +520,15 @@ class PeopleImport(models.Model):
     uploaded_at = models.DateTimeField(default=timezone.now)
     asked_at = models.DateTimeField(null=True)
     done_at = models.DateTimeField(null=True)
+    due_at = models.DateTimeField(default=timezone.now, help_text="Not before: one that failed waits a while.")
+    attempts = models.IntegerField(default=0, help_text="At the part whose turn it is, that failed.")
     size = models.IntegerField(default=0, help_text="Rows.")
     made = models.IntegerField(default=0)
     changed = models.IntegerField(default=0)
     unchanged = models.IntegerField(default=0)
     refused = models.IntegerField(default=0)
+
+    objects = PeopleImportQuerySet.as_manager()
 
     class Meta:
         indexes = [
@@ -539,6 +548,11 @@ class PeopleImport(models.Model):
     def position(self) -> int:
         """How many rows were gone through."""
         return self.made + self.changed + self.unchanged + self.refused
+
+    @property
+    def was_given_up(self) -> bool:
+        """Whether it ended before its rows did, because of a fault of ours."""
+        return self.done_at is not None and self.position < self.size
 
 
 class ImportPart(models.Model):

@@ -116,11 +116,12 @@ def block(contact: Contact) -> Contact:
     return archive(contact, archived=True)
 
 
-def _changed(before: dict, written: dict) -> dict:
-    """What of these attributes becomes another: SDKs send back all that they read, be it from before it had a type."""
+def changed_attributes(before: dict, fields: dict) -> dict:
+    """Return which custom attributes among `fields` become others than `before`: SDKs send back all that they read, be
+    it from before it had a type."""
     return {
         key: value
-        for key, value in written.items()
+        for key, value in fields.get("custom_attributes", {}).items()
         if key not in before or type(before[key]) is not type(value) or before[key] != value
     }
 
@@ -151,7 +152,8 @@ def change_contact(contact: Contact, fields: dict, *, settles: bool = True) -> C
         if contact is None:
             raise NotFound("User Not Found", "id")
         fields = dict(fields)
-        written = _changed(contact.custom_attributes, fields.pop("custom_attributes", {}))
+        written = changed_attributes(contact.custom_attributes, fields)
+        fields.pop("custom_attributes", None)
         attributes.check(contact.workspace, written, settles=settles)
         contact.custom_attributes = _without_nulls(contact.custom_attributes | written)
         for field, value in fields.items():

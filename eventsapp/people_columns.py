@@ -61,15 +61,16 @@ class Row:
 
 
 class Kinds:
-    """Of what kinds the cells of each column are: number, boolean, day and text. Whoever reads a file shows it each row
-    before the first is imported: then one attribute does not get values of two types."""
+    """Of what kinds the cells of each column are: number, boolean, day, and text, beside which no other counts. Whoever
+    reads a file shows it each row before the first is imported: then one attribute does not get values of two types."""
 
     def __init__(self, width: int):
         self.of: list[set[str]] = [set() for _ in range(width)]
 
     def see(self, cells: Sequence[str]):
-        for kinds, cell in zip(self.of, map(bare, cells), strict=False):
-            if cell:
+        for kinds, cell in zip(self.of, cells, strict=False):
+            # Beside a text whatever else there is, is one.
+            if cell and "text" not in kinds and (cell := bare(cell)):
                 kinds.add(_kind_of(cell))
 
 
@@ -102,7 +103,7 @@ class Columns:
         texts = {name for name, type in types.items() if type == DataAttribute.Type.STRING}
         for target, theirs in zip(targets, kinds, strict=True):
             name = target.removeprefix(ATTRIBUTE)
-            if name not in types and len(theirs) > 1 and not (_is_date(name) and {*theirs} == {"day", "number"}):
+            if name not in types and _are_texts(name, {*theirs}):
                 texts.add(name)
         return cls(header, targets, workspace.zone, tags, texts)
 
@@ -167,6 +168,11 @@ def _seconds(cell: str, zone: ZoneInfo) -> int | float:
 def _attribute(name: str, cell: str, zone: ZoneInfo):
     """As cells of events' imports; besides, a day is a date where the name says so."""
     return _seconds(cell, zone) if _is_date(name) and DATED.match(cell) else value_in(cell)
+
+
+def _are_texts(name: str, kinds: set[str]) -> bool:
+    """Whether cells of these kinds are all texts, for what else they could be would not be one type."""
+    return "text" in kinds or len(kinds) > 1 and not (_is_date(name) and kinds == {"day", "number"})
 
 
 def _is_date(name: str) -> bool:

@@ -27,6 +27,7 @@ from eventsapp.sql import dialect, let_others_write
 from eventsapp.text import fold
 
 AT_ONCE = 500  # rows in one transaction
+MOST_CELLS = 1_000  # of one row
 SAMPLE = 20  # rows by which to guess what a column is for
 FIRST = 20  # refused rows that are told at once
 
@@ -70,6 +71,8 @@ def _told(raw) -> Iterator[tuple[int, list[str]]]:
     line = 0
     try:
         for line, cells in rows_in(raw):
+            if len(cells) > MOST_CELLS:
+                raise ValueError(f"Line {line:,} has {len(cells):,} cells. Is this a CSV file, and a quote left out?")
             yield line, cells
     except UnicodeDecodeError as error:
         message = "The file is not UTF-8. Save it once more, in Excel as “CSV UTF-8”."
@@ -165,8 +168,9 @@ def _refused(refused: Refused) -> Outcome:
 
 def _store(workspace, rows) -> list[Outcome]:
     good = [row for row in rows if not row.fault]
-    misfits = iter(attributes.learn(workspace, [row.fields.get("custom_attributes", {}) for row in good]))
+    # People first, as everybody who changes one of them takes them before their attributes.
     crowd, outcomes = _Crowd(workspace, good), []
+    misfits = iter(attributes.learn(workspace, [row.fields.get("custom_attributes", {}) for row in good]))
     for row in rows:
         if row.fault:
             outcomes.append(Outcome(Became.REFUSED, row.fault))
@@ -182,8 +186,8 @@ def _store(workspace, rows) -> list[Outcome]:
 class _Crowd:
     """Whomever some rows can be about, as they are after each row: looked up once, written once.
 
-    Nobody else changes them meanwhile, nor makes a person with one of their emails; whoever makes one with a new
-    user_id of theirs lets the writing fail.
+    Nobody else changes them meanwhile, nor makes a person with one of their emails alone; whoever makes one with a new
+    user_id of theirs, or changes another to be one of them, lets the writing fail.
     """
 
     def __init__(self, workspace: Workspace, rows: Sequence[Row]):
@@ -220,12 +224,13 @@ class _Crowd:
             self.by_email[contact.email_folded].remove(contact)
 
     def do(self, row: Row, misfits: dict[str, str]) -> Became:
-        """Do what a row asks for, if no attribute ({name: sentence}) is of another type than its own. Raises
-        Refused."""
+        """Do what a row asks for, if no attribute ({name: sentence}) that it changes is of another type than its own.
+        Raises Refused."""
         contact = self._named(row)
-        if misfits:
-            raise Refused(*(invalid(name, f"{ATTRIBUTE}{name}: {fault}") for name, fault in misfits.items()))
         is_new = contact is None
+        changed = people.changed_attributes({} if is_new else contact.custom_attributes, row.fields)
+        if faults := [invalid(name, f"{ATTRIBUTE}{name}: {misfits[name]}") for name in misfits if name in changed]:
+            raise Refused(*faults)
         if is_new:
             contact = self._make(row.fields)
         is_changed = not is_new and self._change(contact, row.fields)
@@ -344,6 +349,10 @@ class _Tags:
         used = sorted({folded for _, folded in self.new})
         tags = [Tag(workspace=self.workspace, name=self.names[folded], name_folded=folded) for folded in used]
         Tag.objects.bulk_create(tags, ignore_conflicts=True)
-        keys = dict(self.workspace.tags.filter(name_folded__in=used).values_list("name_folded", "pk"))
+        # Nobody deletes them until they are on everybody.
+        there = self.workspace.tags.filter(name_folded__in=used).order_by("pk").select_for_update(no_key=True)
+        keys = dict(there.values_list("name_folded", "pk"))
+        if len(keys) < len(used):
+            raise IntegrityError("A tag was deleted at this very moment.")
         pairs = sorted((keys[folded], contact.pk) for contact, folded in self.new)
         Tagging.objects.bulk_create([Tagging(tag_id=tag, contact_id=pk) for tag, pk in pairs], ignore_conflicts=True)

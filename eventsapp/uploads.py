@@ -5,6 +5,7 @@ Whatever kills the worker, the next sweep goes on where it stopped. A part of th
 a file that nobody asks to import, and rows that were refused, go after a week.
 """
 
+import logging
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -24,9 +25,13 @@ from eventsapp.pool import lend
 from eventsapp.sql import let_others_write
 from eventsapp.wakeups import wake
 
+logger = logging.getLogger(__name__)
+
 LARGEST = 20_000_000  # bytes
 KEPT = timedelta(days=7)
+MOST_ATTEMPTS = 5  # at one part
 AT_A_TIME = 1  # seconds after which other work gets its turn
+TELLING = 5  # characters
 GONE = "It named somebody who was deleted meanwhile."
 
 
@@ -34,25 +39,25 @@ class UnderWay(Exception):
     """Somebody asked for this import already, or threw it away."""
 
 
-@transaction.atomic
 def upload(workspace: Workspace, name: str, raw: Iterable[bytes], *, by) -> PeopleImport:
     """Keep a CSV file, to be looked at and imported. Raises ValueError that says what is wrong with the file."""
     header, rows = open_rows(raw)
-    run = PeopleImport.objects.create(
-        workspace=workspace, file_name=name[:255], header=header, kinds=[], targets=[], uploaded_by=by
-    )
-    kinds = Kinds(len(header))
+    run = PeopleImport(workspace=workspace, file_name=name[:255], header=header, targets=[], uploaded_by=by)
+    kinds, parts = Kinds(len(header)), []
+    # All of it is read before the database hears of it: others write meanwhile.
     while some := list(islice(rows, AT_ONCE)):
         if not run.size:
             run.targets = guess(workspace, header, [cells for _, cells in some[:SAMPLE]])
         for _, cells in some:
             kinds.see(cells)
         run.size += len(some)
-        ImportPart.objects.create(of=run, rows=msgspec.json.encode(some))
+        parts.append(ImportPart(of=run, rows=msgspec.json.encode(some)))
     if not run.size:
         raise ValueError("The file has no rows below its first line, which names the columns.")
     run.kinds = [sorted(of) for of in kinds.of]
-    run.save(update_fields=["kinds", "targets", "size"])
+    with transaction.atomic():
+        run.save()
+        ImportPart.objects.bulk_create(parts, batch_size=100)
     return run
 
 
@@ -77,15 +82,25 @@ def ask(run: PeopleImport, *, targets: Sequence[str], tags: Sequence[str]):
 
 def throw_away(run: PeopleImport):
     """Forget a file that nobody asked to import. Raises UnderWay."""
-    deleted, _ = PeopleImport.objects.filter(pk=run.pk, asked_at=None).delete()
-    if not deleted:
+    if not _forget_drafts(PeopleImport.objects.filter(pk=run.pk)):
         raise UnderWay
 
 
+@transaction.atomic
+def _forget_drafts(imports) -> int:
+    """Forget those of these imports (a queryset) that nobody asked for; return how many."""
+    # Locked first: whoever asks for one at this moment is before this, or too late.
+    drafts = [run.pk for run in imports.filter(asked_at=None).select_for_update().only("pk").order_by("pk")]
+    PeopleImport.objects.filter(pk__in=drafts).delete()
+    return len(drafts)
+
+
 def forget_old():
-    """Forget what is a week old: files that nobody asked to import, and what refused rows said."""
+    """Forget what is a week old: files that nobody asked to import, or that were given up, and what refused rows
+    said."""
     old = timezone.now() - KEPT
-    PeopleImport.objects.filter(asked_at=None, uploaded_at__lt=old).delete()
+    _forget_drafts(PeopleImport.objects.filter(uploaded_at__lt=old))
+    ImportPart.objects.filter(of__done_at__lt=old).delete()
     RefusedRow.objects.filter(of__done_at__lt=old).delete()
 
 
@@ -96,7 +111,7 @@ def work() -> int:
     """Go on with what was asked for, for a second; if there is more, the worker is woken again. Return how many rows
     were gone through."""
     gone_through, until = 0, time.monotonic() + AT_A_TIME
-    while (taken := _step()) is not None:
+    while (taken := _next_step()) is not None:
         gone_through += taken
         let_others_write()
         if time.monotonic() > until:
@@ -105,14 +120,44 @@ def work() -> int:
     return gone_through
 
 
-@transaction.atomic
-def _step() -> int | None:
-    """One part of the oldest import that waits; None when none does, or others are at it."""
-    waiting = PeopleImport.objects.exclude(asked_at=None).filter(done_at=None).order_by("pk")
-    waiting = waiting.select_related("workspace")
-    run = waiting.select_for_update(of=("self",), skip_locked=True, no_key=True).first()
-    if run is None:
-        return None
+def _next_step() -> int | None:
+    """One part of the oldest import that waits; None when none does, or others are at it. One that fails is tried
+    again later, and makes way for others; after some times it is given up, where staff see it."""
+    waiting = PeopleImport.objects.waiting().filter(due_at__lte=timezone.now()).order_by("pk")
+    pk = None
+    try:
+        with transaction.atomic():
+            run = (
+                waiting.select_related("workspace")
+                .select_for_update(of=("self",), skip_locked=True, no_key=True)
+                .first()
+            )
+            if run is None:
+                return None
+            pk = run.pk
+            return _step(run)
+    except Exception:  # whatever is wrong with one file must not hold up the others
+        if pk is None:
+            raise
+        logger.exception("The import %s could not go on.", pk)
+        _note_failure(pk)
+        return 0
+
+
+def _note_failure(pk: int):
+    with transaction.atomic():
+        run = PeopleImport.objects.select_for_update(no_key=True).filter(pk=pk).first()
+        if run is None:
+            return
+        run.attempts += 1
+        run.due_at = timezone.now() + timedelta(seconds=5 * 2**run.attempts)
+        if run.attempts >= MOST_ATTEMPTS:
+            run.done_at = timezone.now()
+        run.save(update_fields=["attempts", "due_at", "done_at"])
+
+
+def _step(run: PeopleImport) -> int:
+    """Import one part; return how many rows that were."""
     part, rows = run.parts.order_by("pk").first(), []
     if part:
         columns = Columns.of(run.workspace, run.header, run.targets, run.kinds, run.tags)
@@ -131,7 +176,8 @@ def _step() -> int | None:
         part.delete()
     if not run.parts.exists():
         run.done_at = timezone.now()
-    run.save(update_fields=[*Became, "done_at"])
+    run.attempts = 0
+    run.save(update_fields=[*Became, "done_at", "attempts"])
     return len(rows)
 
 
@@ -179,19 +225,31 @@ def forget_people(imports: Iterable[PeopleImport], people: Sequence[Contact], na
     """Forget what waiting and refused rows say of these people; `named` is whether a text names one of them. Of these
     rows stays that they were there."""
     user_ids = {contact.external_id for contact in people if contact.external_id}
+    # Where it is not said yet what a column is, a short number may be anything.
+    telling = {user_id for user_id in user_ids if len(user_id) >= TELLING}
     for run in imports:
         # A user_id may be a short number: it names somebody where user_ids stand.
-        places = [place for place, target in enumerate(run.targets) if target == "user_id"]
+        places = {place for place, target in enumerate(run.targets) if target == "user_id"}
+        elsewhere = telling if run.asked_at is None else set()
 
-        def is_about(cells, places=places) -> bool:
-            theirs = (bare(cells[place]) for place in places if place < len(cells))
-            return any(map(named, cells)) or any(cell in user_ids for cell in theirs)
+        def is_about(cells, places=places, elsewhere=elsewhere) -> bool:
+            return any(
+                named(cell) or bare(cell) in (user_ids if place in places else elsewhere)
+                for place, cell in enumerate(cells)
+            )
 
         for some in _by_and_by(run.refused_rows, AT_ONCE):
             about = [row.pk for row in some if named(row.error) or is_about(_cells_of(row))]
             run.refused_rows.filter(pk__in=about).update(error=GONE, cells=msgspec.json.encode([]))
         for [part] in _by_and_by(run.parts, 1):
-            _take_out(run, part, is_about)
+            # To look at the text is much cheaper than to read it.
+            text = bytes(part.rows).decode()
+            if named(text) or any(_as_written(user_id) in text for user_id in user_ids):
+                _take_out(run, part, is_about)
+
+
+def _as_written(text: str) -> str:
+    return msgspec.json.encode(text).decode()[1:-1]
 
 
 def _take_out(run: PeopleImport, part: ImportPart, is_about: Callable[[list[str]], bool]):

@@ -14,6 +14,7 @@ from django.core.management import CommandError, call_command
 from django.db import connection
 from django.db.models import F
 from django.urls import reverse
+from django.utils import timezone
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -34,7 +35,7 @@ from eventsapp.models import (
     Workspace,
 )
 from eventsapp.people import archive, create_contact
-from eventsapp.people_columns import Columns, Kinds, faults_in_targets, guess
+from eventsapp.people_columns import Columns, Kinds, Row, faults_in_targets, guess
 from eventsapp.people_import import Became, open_rows, store
 from eventsapp.tasks import roll_up
 from messaging.tasks import sweep
@@ -708,3 +709,48 @@ def _everything():
     for model in apps.get_models():
         for value in (value for row in model.objects.values_list() for value in row):
             yield bytes(value).decode(errors="replace") if isinstance(value, bytes | memoryview) else str(value)
+
+
+def test_an_import_that_fails_makes_way_for_others_and_is_given_up_where_staff_see_it(page, other_shop):
+    broken = page.upload("email,x", "ada@b.org,1")
+    page.ask(broken, ["email", "attribute=x"])
+    other = uploads.upload(other_shop, "other.csv", [b"email\n", b"ben@b.org\n"], by=None)
+    uploads.ask(other, targets=["email"], tags=[])
+    # A row that this version cannot read any more.
+    ImportPart.objects.filter(of=broken).update(rows=b"[[")
+    for _ in range(uploads.MOST_ATTEMPTS):
+        uploads.work()
+        PeopleImport.objects.update(due_at=timezone.now())
+    broken.refresh_from_db()
+    other.refresh_from_db()
+    assert (other.made, other.done_at is not None) == (1, True)
+    assert (broken.was_given_up, broken.attempts) == (True, uploads.MOST_ATTEMPTS)
+    assert uploads.work() == 0
+    assert "Given up" in page.text(broken)
+    PeopleImport.objects.update(done_at=timezone.now() - timedelta(days=8))
+    uploads.forget_old()
+    assert not ImportPart.objects.exists()
+
+
+def test_a_row_of_endless_cells_is_no_row(shop):
+    with pytest.raises(ValueError, match="Line 2 has 5,000 cells"):
+        uploads.upload(shop, "people.csv", [b"email\n", b"," * 4999 + b"\n"], by=None)
+
+
+def test_a_draft_forgets_who_is_deleted_whatever_its_columns_are_taken_for(page, person):
+    gone = person("kd-4711")
+    run = page.upload("kundennummer,name", "kd-4711,Ada", "kd-4712,Ben")
+    erase(gone)
+    page.ask(run, ["user_id", "name"])
+    uploads.work()
+    assert list(Contact.objects.exclude(external_id=None).values_list("external_id", flat=True)) == ["kd-4712"]
+
+
+def test_what_somebody_has_of_another_type_may_come_back_from_a_file(shop, person, api):
+    person("ada", seats="three")
+    api.post("/users", {"user_id": "1", "custom_attributes": {"seats": 3}})
+    shop.attributes.update(data_type="integer")
+    row = Row(2, [], None, {"external_id": "ada", "name": "Ada", "custom_attributes": {"seats": "three"}})
+    assert [outcome.what for outcome in store(shop, [row])] == ["changed"]
+    worse = Row(2, [], None, {"external_id": "ada", "custom_attributes": {"seats": "four"}})
+    assert [outcome.what for outcome in store(shop, [worse])] == ["refused"]

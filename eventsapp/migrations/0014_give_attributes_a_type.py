@@ -18,7 +18,7 @@ class Migration(migrations.Migration):
                 ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
                 ('name', models.CharField(max_length=255)),
                 ('data_type', models.CharField(choices=[('string', 'a text'), ('integer', 'a whole number'), ('float', 'a number'), ('boolean', 'true or false'), ('date', 'a date in Unix seconds')], max_length=10)),
-                ('is_guess', models.BooleanField(default=False, help_text='Only browsers have used it so far: what an app sends settles its type.')),
+                ('is_guess', models.BooleanField(default=False, help_text='What the next app sends settles its type: until now only browsers have used it.')),
                 ('description', models.CharField(blank=True, max_length=255)),
                 ('options', models.JSONField(default=list, encoder=eventsapp.models.Utf8Json, help_text='The only texts that it may be, if any.')),
                 ('archived_at', models.DateTimeField(null=True)),

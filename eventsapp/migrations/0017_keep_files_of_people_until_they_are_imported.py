@@ -27,6 +27,8 @@ class Migration(migrations.Migration):
                 ('uploaded_at', models.DateTimeField(default=django.utils.timezone.now)),
                 ('asked_at', models.DateTimeField(null=True)),
                 ('done_at', models.DateTimeField(null=True)),
+                ('due_at', models.DateTimeField(default=django.utils.timezone.now, help_text='Not before: one that failed waits a while.')),
+                ('attempts', models.IntegerField(default=0, help_text='At the part whose turn it is, that failed.')),
                 ('size', models.IntegerField(default=0, help_text='Rows.')),
                 ('made', models.IntegerField(default=0)),
                 ('changed', models.IntegerField(default=0)),
