@@ -162,9 +162,11 @@ def read_changes(attribute: DataAttribute, sent) -> dict:
         if isinstance(sent, dict) and name in sent:
             raise Refused(invalid(name, f"The {name} of an attribute cannot be changed. Leave it out."))
     fields = _read(AttributeChanges, sent)
-    fields["data_type"] = TYPES[fields["data_type"]] if "data_type" in fields else attribute.data_type
-    if fields.get("options") and fields["data_type"] != DataAttribute.Type.STRING:
-        label = DataAttribute.Type(fields["data_type"]).label
+    if "data_type" in fields:
+        fields["data_type"] = TYPES[fields["data_type"]]
+    data_type = fields.get("data_type", attribute.data_type)
+    if fields.get("options") and data_type != DataAttribute.Type.STRING:
+        label = DataAttribute.Type(data_type).label
         raise Refused(invalid("options", f"{attribute} is {label}: it has no options."))
     return fields
 

@@ -82,9 +82,13 @@ def check(workspace: Workspace, document: dict, *, settles: bool = True):
         raise Refused(*(invalid(f"custom_attributes.{name}", sentence) for name, sentence in faults.items()))
 
 
-def misfits(workspace: Workspace, document: dict) -> dict[str, str]:
-    """Return what of a document does not fit the types of its workspace: {name: sentence}."""
-    return _misfits(_known(workspace, [document]), document)
+def misfits(workspace: Workspace, document: dict, *, settles: bool = True) -> dict[str, str]:
+    """Return what of a document does not fit the types of its workspace: {name: sentence}. `settles` is as in
+    `learn`: guesses bind browsers alone."""
+    known = _known(workspace, [document])
+    if settles:
+        known = {name: attribute for name, attribute in known.items() if not attribute.is_guess}
+    return _misfits(known, document)
 
 
 def _known(workspace: Workspace, documents: Sequence[dict]) -> dict[str, DataAttribute]:
@@ -166,6 +170,10 @@ def change(
     says whether browsers may change it. Raises Refused (422) when it is to be archived and something asks for it, or
     somebody has a value that is not of its new type."""
     workspace = Workspace.objects.select_for_update(no_key=True).get(pk=attribute.workspace_id)
+    # As it is now: whoever learns a type waits until this is done.
+    attribute = workspace.attributes.select_for_update(no_key=True).filter(pk=attribute.pk).first()
+    if attribute is None:
+        raise NotFound("Data attribute not found", "id")
     if data_type and data_type != attribute.data_type:
         _give_type(attribute, data_type)
     if archived and (users := [user for users in used_by for user in users(attribute)]):

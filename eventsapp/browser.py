@@ -184,8 +184,8 @@ def boot(workspace: Workspace, said: dict) -> Boot:
     """Find out who is there, and note what their page says of them. `said` is decoded JSON: `settings` as a page has
     them, and `device_secret` and `visit_secret`.
 
-    Raises Refused: (401) for a wrong proof or a missing one, (404) for somebody unknown where nobody is to be made,
-    (409) when several share an email, (400) for what cannot be read.
+    Raises Refused: (401) for a wrong proof or a missing one, (403) for somebody who is blocked, (404) for somebody
+    unknown where nobody is to be made, (409) when several share an email, (400) for what cannot be read.
     """
     page = said.get("settings", {})
     if not isinstance(page, dict):
@@ -204,6 +204,8 @@ def boot(workspace: Workspace, said: dict) -> Boot:
     fields, faults = _fields(page | claim.signed, needs="user_id" if claim.user_id else "email")
     ignored = _drop_misfits(workspace, fields["custom_attributes"])
     contact, was_made = _somebody(workspace, claim, fields)
+    if contact.blocked_at:
+        raise Refused(Fault("action_forbidden", "Nothing is heard from here."), status=403)
     ignored += [] if was_made else _change(contact, claim, fields)
     was_merged = _merge_visitor(workspace, visitor, contact, claim)
     notes = tuple([*faults, *ignored][:MOST_TOLD])
@@ -261,7 +263,7 @@ def _fields(page: dict, *, needs: str) -> tuple[dict, list[str]]:
 
 def _drop_misfits(workspace: Workspace, attributes: dict) -> list[str]:
     """Take out what is of another type than the attribute is here; return sentences about it."""
-    found = misfits(workspace, attributes)
+    found = misfits(workspace, attributes, settles=False)
     for key in found:
         del attributes[key]
     return [f"{key}: {sentence}" for key, sentence in found.items()]

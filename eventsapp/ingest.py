@@ -171,8 +171,9 @@ class _People:
         by_pk = {who: pk for who in people if who.id and (pk := self.workspace.contact_pk(who.id))}
         by_email = {who: fold(who.email) for who in people if not who.id and not who.user_id}
         if by_pk:
-            rows = self.contacts.filter(pk__in=by_pk.values()).values_list("pk", "merged_into", "blocked_at")
-            known = {pk: (heir or pk, blocked_at) for pk, heir, blocked_at in rows}
+            rows = self.contacts.filter(pk__in=by_pk.values())
+            rows = rows.values_list("pk", "merged_into", "blocked_at", "merged_into__blocked_at")
+            known = {pk: (heir, of_heir) if heir else (pk, blocked) for pk, heir, blocked, of_heir in rows}
             for who, (contact, blocked_at) in ((who, known[pk]) for who, pk in by_pk.items() if pk in known):
                 if blocked_at and self.are_browsers:
                     self.refused[who] = (Fault("action_forbidden", "Events from here are not taken.", "id"), 403)

@@ -65,7 +65,11 @@ class Line(logging.Formatter):
 def _argument(one, request):
     if isinstance(one, BaseException):
         return told(one)
-    return route_of(request) if request is not None and one == request.path else one
+    if request is None:
+        return one
+    # Django escapes what it logs.
+    paths = (request.path, request.path.encode("unicode_escape").decode("ascii"))
+    return route_of(request) if one in paths else one
 
 
 def _lines(error: BaseException):

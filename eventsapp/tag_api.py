@@ -64,8 +64,7 @@ class Tags(ApiView):
             tag = tags.rename(tags.tag_by_id(self.workspace, fields["id"]), fields["name"])
         else:
             tag = tags.find_or_create(self.workspace, fields["name"])
-        if tagged:
-            tags.put_on_all(tag, tagged)
+        tags.put_on_each(tag, tagged)
         if untagged:
             tags.take_off_all(tag, untagged)
         return Response(tag_as_json(tag))

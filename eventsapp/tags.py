@@ -57,7 +57,13 @@ def delete(tag: Tag):
 
 def put_on(tag: Tag, contact: Contact):
     """Twice is harmless."""
-    Tagging.objects.bulk_create([Tagging(tag=tag, contact=contact)], ignore_conflicts=True)
+    put_on_each(tag, [contact.pk])
+
+
+def put_on_each(tag: Tag, contacts: Iterable[int]):
+    """Put a tag on these people (ids), archived ones too. Twice is harmless."""
+    taggings = [Tagging(tag=tag, contact_id=contact) for contact in sorted(contacts)]
+    Tagging.objects.bulk_create(taggings, ignore_conflicts=True)
 
 
 def take_off(tag: Tag, contact: Contact):

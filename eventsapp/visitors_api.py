@@ -11,6 +11,7 @@ from eventsapp.openapi import operation, query
 from eventsapp.people import change_contact, change_or_create_user, contact_by_id
 from eventsapp.serializers import ContactIn, contact_as_json, user_as_json
 from eventsapp.shapes import CONTACT
+from eventsapp.text import fold
 from eventsapp.transport import ApiView
 
 TYPES = {"user": Contact.Role.USER, "lead": Contact.Role.LEAD, "contact": Contact.Role.LEAD}
@@ -119,6 +120,8 @@ def _become_a_user(contact: Contact, sent: dict) -> Contact:
     if not any((public_id, fields.get("external_id"), fields.get("email"))):
         raise Refused(missing("user", "Say who they are: write user with one of id, user_id or email."))
     with transaction.atomic():
+        if not public_id and not fields.get("external_id") and _is_their_email(contact, fields["email"]):
+            return change_contact(contact, fields | {"role": Contact.Role.USER})
         user = change_or_create_user(contact.workspace, public_id, fields)
         if user.role == Contact.Role.VISITOR:
             # What was just written of them is undone.
@@ -126,6 +129,12 @@ def _become_a_user(contact: Contact, sent: dict) -> Contact:
         if user.role == Contact.Role.LEAD:
             user = change_contact(user, {"role": Contact.Role.USER})
     return user if user.pk == contact.pk else merge(contact, user)
+
+
+def _is_their_email(lead: Contact, email: str) -> bool:
+    """Whether an email is a lead's, and no user's yet."""
+    users = Contact.objects.filter(workspace=lead.workspace, role=Contact.Role.USER, email_folded=fold(email)).present()
+    return lead.role == Contact.Role.LEAD and lead.email_folded == fold(email) and not users.exists()
 
 
 def _object(sent, field: str) -> dict:

@@ -74,7 +74,8 @@ def _custom(workspace: Workspace) -> list[dict]:
     seen = {row["key"]: row for row in learn(newest[:LOOKED_AT], "_at")}
     for attribute in workspace.attributes.all():
         row = seen.setdefault(attribute.name, {"key": attribute.name, "samples": [], "seen": []})
-        row["kind"] = KINDS[attribute.data_type]
+        if not (attribute.is_guess and "kind" in row):
+            row["kind"] = KINDS[attribute.data_type]
         unseen = [option for option in attribute.options if option not in row["samples"]]
         row["samples"], row["seen"] = row["samples"] + unseen, row["seen"] + [0] * len(unseen)
         if attribute.archived_at:

@@ -136,6 +136,21 @@ def test_what_a_browser_says_is_a_guess_that_an_app_corrects(api, shop):
     faults(api.post("/users", {"user_id": "1", "custom_attributes": {"plan": 3}}))
 
 
+def test_a_guess_binds_no_colleague_and_hides_no_kind(api, editor, shop, person):
+    ada = person("ada", plan="free")
+    learn(shop, [{"plan": True}], settles=False)
+    form = {
+        "attributes-TOTAL_FORMS": 1, "attributes-INITIAL_FORMS": 1, "attributes-0-key": "plan",
+        "attributes-0-kind": "text", "initial-attributes-0-kind": "text",
+        "attributes-0-value": "pro", "initial-attributes-0-value": "free",
+    }  # fmt: skip
+    answer = editor.post(f"/app/{shop.app_id}/people/{ada.public_id}/edit/", form)
+    ada.refresh_from_db()
+    assert (answer.status_code, ada.custom_attributes) == (302, {"plan": "pro"})
+    kinds = {field["field"]: field["kind"] for field in suggestions.fields(shop)}
+    assert kinds["custom_attributes.plan"] == "text"
+
+
 def test_browsers_fill_no_list_without_end(shop):
     learn(shop, [{f"key-{number}": 1} for number in range(600)], settles=False)
     learn(shop, [{"one-more": 1}], settles=False)

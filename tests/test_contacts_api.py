@@ -2,6 +2,7 @@
 
 import pytest
 
+from eventsapp.merging import merge
 from eventsapp.models import Contact, Source
 
 pytestmark = pytest.mark.django_db
@@ -99,15 +100,19 @@ def test_who_is_archived_belongs_nowhere_until_they_are_back(api, buyer, does):
     assert api.get("/events?type=user&user_id=buyer&summary=true").json()["events"][0]["count"] == 1
 
 
-def test_who_is_blocked_is_archived_and_their_browsers_are_not_heard(api, buyer, does):
+def test_who_is_blocked_is_archived_and_their_browsers_are_not_heard(api, buyer, person, does):
     address = f"/contacts/{buyer.public_id}"
     for _ in range(2):
         blocked = {"type": "contact", "id": buyer.public_id, "external_id": "buyer", "blocked": True}
         assert api.post(f"{address}/block").json() == blocked
     assert api.get("/contacts").json()["total_count"] == 0
+    visitor = person("a-visitor", role="visitor")
+    merge(visitor, Contact.objects.get(pk=buyer.pk))
     for source in (Source.BROWSER, Source.BROWSER_VERIFIED):
-        [outcome] = does(buyer, "placed-order", source=source)
-        assert (outcome.status, outcome.fault.code) == (403, "action_forbidden")
+        # Whom their browser was before they were known is them, too.
+        for who in (buyer, visitor):
+            [outcome] = does(who, "placed-order", source=source)
+            assert (outcome.status, outcome.fault.code) == (403, "action_forbidden")
     does(buyer, "placed-order")  # what the shop's own server says is heard
     api.post(f"{address}/unarchive")
     assert api.get("/contacts").json()["total_count"] == 1

@@ -20,6 +20,7 @@ pytestmark = pytest.mark.django_db
 
 NAMED = "ada@example.org"
 ROUTES = [
+    ("/contacts/josé@example.org/tags", "/contacts/{contact_id}/tags"),
     ("/contacts/find_by_external_id/ada@example.org", "/contacts/find_by_external_id/{external_id}"),
     ("/contacts/ada@example.org/tags/7/", "/contacts/{contact_id}/tags/{tag_id}"),
     ("/segments/12/explain", "/segments/{segment_id}/explain"),

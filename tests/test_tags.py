@@ -52,7 +52,8 @@ def test_many_are_tagged_and_untagged_as_api_1_has_it(api, person, django_assert
     ben = person("ben", email="ben@example.org")
     person("ada")
     person(None, email="cleo@example.org")
-    named = [{"user_id": "ada"}, {"id": ben.public_id}, {"email": "CLEO@example.org"}]
+    api.post(f"/contacts/{person('dora').public_id}/archive")
+    named = [{"user_id": "ada"}, {"id": ben.public_id}, {"email": "CLEO@example.org"}, {"user_id": "dora"}]
     with django_assert_max_num_queries(12):
         vip = api.post("/tags", {"name": "VIP", "users": named, "tag_or_untag": "tag"}).json()
 
@@ -60,6 +61,8 @@ def test_many_are_tagged_and_untagged_as_api_1_has_it(api, person, django_assert
         return {contact["external_id"] for contact in api.get(f"/contacts?tag_id={vip['id']}").json()["data"]}
 
     assert tagged() == {"ada", "ben", None}
+    assert api.get("/contacts?search=dora").json()["total_count"] == 0
+    assert Tagging.objects.count() == 4
     assert (
         api.post("/tags", {"name": "vip", "users": [{"user_id": "ada", "untag": True}, {"user_id": "ben"}]}).json()
         == vip

@@ -379,6 +379,16 @@ def test_a_message_to_one_person_shows_in_their_proven_browser_alone(shop, brows
     assert theirs.messages().json()["messages"] == []
 
 
+def test_who_is_blocked_is_not_heard(shop, browser, person, api):
+    ada = person("25", plan="free")
+    api.post(f"/contacts/{ada.public_id}/block")
+    browser().boot(status=403, user_id="25", plan="hacked")
+    ada.refresh_from_db()
+    assert (ada.custom_attributes, ada.last_seen_at) == ({"plan": "free"}, None)
+    api.post(f"/contacts/{ada.public_id}/unarchive")
+    browser().boot(user_id="25")
+
+
 def test_a_value_of_another_type_is_left_out_and_staff_are_told(shop, browser, api):
     api.post("/users", {"user_id": "1", "custom_attributes": {"seats": 3}})
     told = browser().boot(user_id="25", seats="three", city="Oslo")
