@@ -71,6 +71,10 @@ def live():
         yield installation
 
 
+MOST_ASKED = 60
+OF_1_X = "jv2"  # whose contacts are leads
+
+
 @dataclass
 class Answer:
     status: int
@@ -122,15 +126,27 @@ def read(connection) -> Answer:
     return Answer(status, headers, body)
 
 
-@pytest.fixture
-def sdk(live):
-    """Such an SDK with a token of a new workspace: `sdk("jv2")`."""
-
-    def make(name, **fields):
-        token = live.python(f"""
+@pytest.fixture(scope="module")
+def tokens(live):
+    """Tokens of new workspaces, made at once: a process for each would take longer than all that is asked."""
+    return live.python(f"""
 from eventsapp.models import ApiToken, Workspace
-workspace = Workspace.objects.create(name={name!r}, **{fields!r})
-print(ApiToken.make(workspace=workspace, name="sdk", scope="admin")[1])
+for number in range({MOST_ASKED}):
+    workspace = Workspace.objects.create(name=f"Shop {{number}}")
+    print(ApiToken.make(workspace=workspace, name="sdk", scope="admin")[1])
+""").split()
+
+
+@pytest.fixture
+def sdk(live, tokens):
+    """Such an SDK with the token of a new workspace: `sdk("jv2")`."""
+
+    def make(name, *, rate_limit=None):
+        token = tokens.pop()
+        if rate_limit:
+            live.python(f"""
+from eventsapp.models import ApiToken, Workspace, digest_of
+Workspace.objects.filter(tokens__digest=digest_of({token!r})).update(rate_limit={rate_limit})
 """)
         return Sdk(live, name, token)
 
@@ -201,7 +217,7 @@ def test_events_are_paged_by_the_whole_url(sdk, live, name):
     assert seen == [4, 3, 2, 1, 0]
 
 
-@pytest.mark.parametrize("name", SDKS)
+@pytest.mark.parametrize("name", [name for name in SDKS if name != OF_1_X])
 def test_a_person_is_made_found_changed_and_deleted(sdk, name):
     app = sdk(name)
     made = app.send("POST", "/contacts", {"role": "user", "external_id": "25", "email": "ada@example.org"})
@@ -253,10 +269,25 @@ def test_a_user_of_1x_is_made_found_changed_listed_and_deleted(sdk, name):
     assert app.send("GET", "/users?user_id=25").status == 404
 
 
+def test_contacts_are_leads_for_java_2(sdk):
+    app = sdk(OF_1_X)
+    made = app.send("POST", "/contacts", {"email": "ada@example.org"}).json
+    assert (made["type"], made["anonymous"]) == ("contact", True)
+    changed = app.send("POST", "/contacts", made | {"name": "Ada"}).json
+    assert (changed["id"], changed["name"]) == (made["id"], "Ada")
+    assert app.send("GET", f"/contacts/{made['id']}").json == changed
+    assert app.send("GET", f"/contacts?user_id={made['user_id']}").json == changed
+    listed = app.send("GET", "/contacts").json
+    assert (listed["type"], [one["id"] for one in listed["contacts"]]) == ("contact.list", [made["id"]])
+    converted = {"contact": {"user_id": made["user_id"]}, "user": {"email": "ada@example.org"}}
+    assert app.send("POST", "/contacts/convert", converted).json["type"] == "user"
+    assert app.send("GET", "/users?email=ada%40example.org").json["id"] == made["id"]
+
+
 @pytest.mark.parametrize("name", SDKS)
 def test_tags_segments_and_who_is_asking(sdk, name):
     app = sdk(name)
-    person = app.send("POST", "/contacts", {"external_id": "25"}).json["id"]
+    person = app.send("POST", "/users" if name == OF_1_X else "/contacts", {"user_id": "25"}).json["id"]
     tag = app.send("POST", "/tags", {"name": "VIP"}).json
     assert (tag["type"], type(tag["id"])) == ("tag", str)
     assert app.send("POST", f"/contacts/{person}/tags", {"id": tag["id"]}).json["name"] == "VIP"
@@ -276,7 +307,7 @@ def test_slashes_at_the_end_and_whatever_is_beside_are_all_the_same(sdk, live, n
     app = sdk(name)
     for target in ("/events/", "/events", f"{live.url}/events/"):
         assert app.send("POST", target, EVENT, "Intercom-Version: Unstable").status == 202
-    assert app.send("GET", "/contacts/").json["total_count"] == 1
+    assert app.send("GET", "/contacts/").json["total_count"] == (0 if name == OF_1_X else 1)
     # Texts with escapes are the texts.
     text = json.dumps(EVENT | {"user_id": "ünï"}, ensure_ascii=True)
     assert app.send("POST", "/events", text).status == 202
