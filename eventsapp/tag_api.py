@@ -163,7 +163,7 @@ def _read(serializer, sent) -> dict:
 def _people_in(workspace, sent: dict) -> tuple[set[int], set[int]]:
     """Return the contacts (ids) that a body of API 1.x tags, and those that it untags. Raises Refused with the fault of
     each that cannot be found."""
-    named = sent.get("users") or []
+    named = [] if sent.get("users") is None else sent["users"]
     if not isinstance(named, list) or len(named) > MOST_TAGGED:
         raise Refused(invalid("users", f'users must be a list of at most {MOST_TAGGED:,}: [{{"user_id": "25"}}].'))
     faults, whose = [], []

@@ -21,7 +21,7 @@ CHANNELS = {
     "email": AutoMessage.Channel.EMAIL,
 }
 MESSAGE_ID = in_path("message_id", "The message's id.", shapes.MESSAGE_ID)
-LONGEST_SUBJECT = 255
+LONGEST_SUBJECT, LONGEST_KEY = 255, 255
 
 
 class Messages(ApiView):
@@ -36,7 +36,9 @@ class Messages(ApiView):
         answers={200: ("The message, on its way.", shapes.ONE_MESSAGE)},
         refuses=(404, 409, 410, 422),
         parameters=[
-            header("Idempotency-Key", "The same key again sends nothing new.", {"type": "string", "maxLength": 255})
+            header(
+                "Idempotency-Key", "The same key again sends nothing new.", {"type": "string", "maxLength": LONGEST_KEY}
+            )
         ],
     )
     def post(self, request):
@@ -52,7 +54,10 @@ class Messages(ApiView):
         channel, subject, body = _content(sent)
         owner = _owner(self.workspace, sent.get("from"))
         contact = _reader(self.workspace, sent.get("to"))
-        key = request.META.get("HTTP_IDEMPOTENCY_KEY", "")[:255]
+        key = request.META.get("HTTP_IDEMPOTENCY_KEY", "")
+        if len(key) > LONGEST_KEY:
+            message = f"Idempotency-Key has {len(key):,} characters. Write at most {LONGEST_KEY}."
+            raise Refused(invalid("Idempotency-Key", message))
         delivery = send_now(
             self.workspace, contact, channel=channel, subject=subject, body=body, owner=owner, key=key or None
         )

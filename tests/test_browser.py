@@ -928,16 +928,17 @@ def test_an_admin_subscribes_another_system_by_clicking(open_page):
     assert one.count() == 0
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("width", [1440, 390])
-def test_every_page_fits_and_is_accessible(open_page, width, scheme):
-    page = open_page(width, scheme)
+def test_every_page_fits_and_is_accessible_light_and_dark(open_page, width):
+    page = open_page(width)
     for address in every_page(page):
         page.goto(address)
         # The live page never falls silent.
         page.wait_for_load_state("load" if "live" in address else "networkidle")
-        assert page.evaluate("document.documentElement.scrollWidth") == width, address
-        assert faults_of(page) == [], address
+        for scheme in ("light", "dark"):
+            page.emulate_media(color_scheme=scheme)
+            assert page.evaluate("document.documentElement.scrollWidth") == width, (address, scheme)
+            assert faults_of(page) == [], (address, scheme)
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

@@ -84,6 +84,9 @@ def test_the_same_key_again_sends_nothing_new(app, buyer, send, worker, other_sh
     assert send(headers={"Idempotency-Key": "order-8"})["id"] != first["id"]
     worker()
     assert len(mail.outbox) == 2
+    # Two that differ at their end are two.
+    [error] = send(status=400, headers={"Idempotency-Key": "x" * 256})["errors"]
+    assert error["field"] == "Idempotency-Key"
 
 
 def test_the_limit_of_rules_does_not_count_it(app, shop, buyer, send, worker):

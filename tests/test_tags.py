@@ -120,6 +120,7 @@ def test_a_tag_that_a_segment_asks_for_stays(api_with, vip):
         ({"name": "a\0b"}, "name"),
         ({"name": "x", "id": True}, "id"),
         ({"name": "x", "users": {"id": "1"}}, "users"),
+        ({"name": "x", "users": {}}, "users"),
         ({"name": "x", "users": [{"user_id": "buyer"}, 7]}, "users[1]"),
         ({"name": "x", "users": [{}]}, "users[0].user_id"),
         ({"name": "x", "companies": [{"id": "1"}]}, "companies"),
