@@ -586,15 +586,26 @@ TAG_IN = shape(
                 "maximum": 10**9 - 1,
                 "description": "That of the tag to rename.",
             },
-            "users": array(
-                record(
-                    WHO | {"untag": {"type": "boolean", "description": "True takes it off them."}},
-                    optional=(*WHO, "untag"),
-                    anyOf=NAMED,
-                ),
-                maxItems=1000,
-                description="Whom to put it on, as API 1.x has it.",
-            ),
+            "users": {
+                "anyOf": [
+                    array(
+                        record(
+                            WHO
+                            | {
+                                "untag": {
+                                    "enum": [True, False, "true", "false", None],
+                                    "description": "True takes it off.",
+                                }
+                            },
+                            optional=(*WHO, "untag"),
+                            anyOf=NAMED,
+                        ),
+                        maxItems=1000,
+                    ),
+                    {"type": "null"},
+                ],
+                "description": "Whom to put it on, as API 1.x has it.",
+            },
         },
         optional=("id", "users"),
         description="A tag to find or to make; with its id, to rename; with users, to put on them.",
@@ -653,7 +664,8 @@ ATTRIBUTE_FIELDS = {
 ATTRIBUTE_CHANGES = shape(
     "DataAttributeChanges",
     record(
-        ATTRIBUTE_FIELDS | {"archived": {"type": ["boolean", "null"]}, "data_type": ATTRIBUTE_TYPE},
+        ATTRIBUTE_FIELDS
+        | {"archived": {"type": ["boolean", "null"]}, "data_type": {"anyOf": [ATTRIBUTE_TYPE, {"type": "null"}]}},
         optional=(*ATTRIBUTE_FIELDS, "archived", "data_type"),
         description="What to change of an attribute; what is not named stays.",
         examples=[{"archived": True}],

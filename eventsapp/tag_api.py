@@ -17,6 +17,7 @@ from eventsapp.serializers import Text, tag_as_json
 from eventsapp.transport import ApiView
 
 MOST_TAGGED = 1_000  # people in one request
+UNTAG = (True, False, "true", "false", None)  # some SDKs send texts
 TAG_ID = in_path("tag_id", "The tag's id.", shapes.TAG_ID)
 
 
@@ -171,6 +172,8 @@ def _people_in(workspace, sent: dict) -> tuple[set[int], set[int]]:
         own: list[Fault] = []
         if isinstance(one, dict):
             whose.append((read_who(one, own), one.get("untag")))
+            if one.get("untag") not in UNTAG:
+                own.append(invalid("untag", "untag must be true or false."))
         else:
             own = [Fault("parameter_invalid", 'must be an object, such as {"user_id": "25"}.')]
         faults += [replace(fault, field=_place(place, fault)) for fault in own]
@@ -182,7 +185,6 @@ def _people_in(workspace, sent: dict) -> tuple[set[int], set[int]]:
         raise Refused(
             *(replace(fault, field=_place(place, fault)) for place, fault, _ in unknown), status=unknown[0][2]
         )
-    # Some SDKs send it as a text.
     untagged = {found[who] for who, untag in whose if untag in (True, "true")}
     return {found[who] for who, _ in whose} - untagged, untagged
 

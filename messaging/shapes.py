@@ -304,9 +304,9 @@ ONE_MESSAGE_IN = shape(
             "to": record(
                 {
                     "type": {"type": "string"},
-                    "id": CONTACT_ID | {"description": "The contact's id."},
-                    "user_id": text("Your own id of the person."),
-                    "email": text("Their email."),
+                    "id": CONTACT_ID | {"type": ["string", "null"], "description": "The contact's id."},
+                    "user_id": text("Your own id of the person.") | {"type": ["string", "null"]},
+                    "email": text("Their email.") | {"type": ["string", "null"]},
                 },
                 optional=("type", "id", "user_id", "email"),
                 anyOf=[

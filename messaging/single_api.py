@@ -3,7 +3,8 @@
 from rest_framework.response import Response
 
 from eventsapp.errors import Fault, NotFound, Refused, invalid, missing
-from eventsapp.models import Contact, Membership, Scope
+from eventsapp.incoming import MAX_TEXT
+from eventsapp.models import CONTACT_ID, Contact, Membership, Scope
 from eventsapp.openapi import header, in_path, operation
 from eventsapp.people import contact_named
 from eventsapp.staff_api import admin_as_json
@@ -92,6 +93,8 @@ def _content(sent: dict) -> tuple[str, str, str]:
     channel = CHANNELS.get(kind) if isinstance(kind, str) else None
     if channel is None:
         raise Refused(invalid("message_type", "message_type must be email or inapp."))
+    if not isinstance(sent.get("template", ""), str):
+        raise Refused(invalid("template", "template must be a text. It is ignored: leave it out."))
     subject, body = ("" if sent.get(name) is None else sent[name] for name in ("subject", "body"))
     if not isinstance(body, str) or not body.strip():
         raise Refused(invalid("body", "Body is required"))
@@ -131,11 +134,15 @@ def _is_id(text: str) -> bool:
 def _reader(workspace, named) -> Contact:
     if not isinstance(named, dict):
         raise Refused(missing("to", 'Say to whom: {"type": "user", "id": …}, or user_id, or email.'))
+    if not isinstance(named.get("type", ""), str):
+        raise Refused(invalid("to.type", "type must be a text, such as user. It is ignored: leave it out."))
     names = {name: named[name] for name in ("id", "user_id", "email") if named.get(name) is not None}
     for name, value in names.items():
-        if not isinstance(value, str):
-            raise Refused(invalid(f"to.{name}", f"{name} must be a text."))
-    if not any(names.values()):
+        if not isinstance(value, str) or not value.strip() or len(value) > MAX_TEXT or "\0" in value:
+            raise Refused(invalid(f"to.{name}", f"{name} must be a text of at most {MAX_TEXT} characters."))
+        if name == "id" and not CONTACT_ID.match(value.lower()):
+            raise NotFound("User Not Found", "to.id")
+    if not names:
         raise Refused(missing("to.id", "Say to whom: write one of id, user_id and email."))
     return contact_named(workspace, **names)
 
