@@ -653,8 +653,7 @@ ATTRIBUTE_FIELDS = {
     "options": {
         "anyOf": [
             array(OPTION, maxItems=0),
-            array(OPTION, minItems=2, uniqueItems=True),
-            array(text("The same, as a bare text."), minItems=2, uniqueItems=True),
+            array({"anyOf": [OPTION, text("The same, as a bare text.")]}, minItems=2, uniqueItems=True),
             {"type": "null"},
         ],
         "description": "The only texts that it may be; none leaves all possible.",
