@@ -5,15 +5,15 @@ from rest_framework.response import Response
 from eventsapp.errors import Fault, NotFound, Refused, invalid
 from eventsapp.filters import filtered
 from eventsapp.models import Scope
-from eventsapp.openapi import filter_parameters, in_path, operation, query
-from eventsapp.transport import ApiView, number_in
+from eventsapp.openapi import filter_parameters, in_path, operation
+from eventsapp.transport import ApiView
 from messaging import rules, sending, shapes
 from messaging.drafting import alone, as_json, keep, read_rule
 from messaging.filters import DeliveryFilter
 from messaging.models import AutoMessage, Delivery
+from messaging.row_pages import PAGE_PARAMETERS, asked_page, page_of
 from segments.definition import Invalid
 
-PER_PAGE, MOST_PER_PAGE = 50, 150
 MESSAGE_ID = in_path("message_id", "The auto-message's id.", shapes.MESSAGE_ID)
 DELIVERY_ID = in_path("delivery_id", "The delivery's id.", shapes.MESSAGE_ID)
 
@@ -145,22 +145,12 @@ class Deliveries(ApiView):
         parameters=[
             MESSAGE_ID,
             *filter_parameters(DeliveryFilter, without=("message",)),
-            query(
-                "per_page",
-                "How many at once.",
-                {"type": "integer", "minimum": 1, "maximum": MOST_PER_PAGE, "default": PER_PAGE},
-            ),
-            query(
-                "starting_after",
-                "What pages.next of the page before says.",
-                {"type": "string", "pattern": "^[0-9]{0,9}$"},
-            ),
+            *PAGE_PARAMETERS,
         ],
     )
     def get(self, request, message_id):
         """List what became of an auto-message, the newest first."""
-        per_page = number_in(request.query_params, "per_page", PER_PAGE, most=MOST_PER_PAGE)
-        after = number_in(request.query_params, "starting_after", 0, most=10**9 - 1)
+        page = asked_page(request.query_params)
         try:
             message = self.workspace.auto_messages.get(pk=int(message_id))
         except AutoMessage.DoesNotExist:
@@ -168,10 +158,7 @@ class Deliveries(ApiView):
         found = filtered(
             DeliveryFilter, request.query_params, Delivery.objects.filter(message=message), workspace=self.workspace
         )
-        page = found.newest(per_page + 1, before=after or None)
-        following = {"starting_after": str(page[per_page - 1].pk)} if len(page) > per_page else None
-        rows = [delivery_as_json(delivery) for delivery in page[:per_page]]
-        return Response({"type": "list", "data": rows, "pages": {"type": "pages", "next": following}})
+        return Response(page_of(found, page, delivery_as_json))
 
 
 class Replay(ApiView):

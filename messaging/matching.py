@@ -17,7 +17,7 @@ from eventsapp.wakeups import wake
 from messaging import notifying, rules
 from messaging.audience import audience_of
 from messaging.frequency import allows, counted, is_limited, lock_recipients
-from messaging.models import AutoMessage, Delivery
+from messaging.models import AutoMessage, Delivery, told_of
 from messaging.schedule import Hours
 from segments.days import Clock
 from segments.definition import parse_where
@@ -185,12 +185,7 @@ def _deliveries(rule: AutoMessage, triggering: list[HandOver]) -> list[Delivery]
             message=rule,
             contact_id=hand_over.contact_id,
             event_id=hand_over.public_id,
-            event={
-                "id": str(hand_over.public_id),
-                "event_name": rule.trigger.name,
-                "created_at": hand_over.created_at,
-                "metadata": hand_over.metadata,
-            },
+            event=told_of(hand_over, rule.trigger.name),
             version=version,
             due_at=due,
             is_unverified=_is_unverified(rule, hand_over),

@@ -15,7 +15,7 @@ from django.db.models import Count, Q, UniqueConstraint
 from django.urls import reverse
 from django.utils import timezone
 
-from eventsapp.models import Contact, EventType, Workspace
+from eventsapp.models import Contact, EventType, Occurrence, Workspace
 from messaging.words import sentence_of
 from segments.models import Segment
 
@@ -103,6 +103,16 @@ class Suppression(models.Model):
         """Return what stands for the address of somebody deleted: it is known again, but nobody can read it."""
         key = f"{settings.SECRET_KEY}:suppressed".encode()
         return DELETED + hmac.new(key, email_folded.encode(), hashlib.sha256).hexdigest()
+
+
+def told_of(event: Occurrence, name: str) -> dict:
+    """What a delivery, or a notification, keeps of the event of this name that it was made because of."""
+    return {
+        "id": str(event.public_id),
+        "event_name": name,
+        "created_at": event.created_at,
+        "metadata": event.metadata,
+    }
 
 
 class AutoMessageQuerySet(models.QuerySet):

@@ -25,7 +25,7 @@ from messaging import alarm, subscriptions
 from messaging.channels import outgoing
 from messaging.channels.outcomes import RefusedForGood, TryAgainLater
 from messaging.claims import End, claim
-from messaging.models import Notification, Policy, Subscription, Wish
+from messaging.models import Notification, Policy, Subscription, Wish, told_of
 from messaging.subscriptions import may_post_at
 from messaging.watching import CATCH_UP_AFTER, missed
 
@@ -75,12 +75,7 @@ def _queue(wishes: list[Wish], events: Iterable[Occurrence]):
             topic=Subscription.EVENT_CREATED,
             contact_id=event.contact_id,
             event_id=event.public_id,
-            event={
-                "id": str(event.public_id),
-                "event_name": wish.type.name,
-                "created_at": event.created_at,
-                "metadata": event.metadata,
-            },
+            event=told_of(event, wish.type.name),
             due_at=may_post_at(wish.subscription),
         )
         for event in events

@@ -5,14 +5,14 @@ from rest_framework.response import Response
 from eventsapp.errors import Fault, NotFound, Refused
 from eventsapp.models import Scope
 from eventsapp.openapi import in_path, operation, query
-from eventsapp.transport import ApiView, api_path, number_in
+from eventsapp.transport import ApiView, api_path
 from messaging import subscription_shapes as shapes
 from messaging import subscriptions
 from messaging.models import Notification, Subscription
 from messaging.notifying import item_of
+from messaging.row_pages import PAGE_PARAMETERS, asked_page, page_of
 from messaging.subscribing import MOST, read_subscription
 
-PER_PAGE, MOST_PER_PAGE = 50, 150
 SUBSCRIPTION_ID = in_path("subscription_id", "The subscription's id.", shapes.SUBSCRIPTION_ID)
 NOTIFICATION_ID = in_path("notification_id", "The notification's id, as it is posted.", shapes.NOTIFICATION_ID)
 
@@ -148,16 +148,7 @@ class Notifications(ApiView):
         parameters=[
             SUBSCRIPTION_ID,
             query("state", "Those in this state.", {"type": "string", "enum": Notification.State.values}),
-            query(
-                "per_page",
-                "How many at once.",
-                {"type": "integer", "minimum": 1, "maximum": MOST_PER_PAGE, "default": PER_PAGE},
-            ),
-            query(
-                "starting_after",
-                "What pages.next of the page before says.",
-                {"type": "string", "pattern": "^[0-9]{0,9}$"},
-            ),
+            *PAGE_PARAMETERS,
         ],
     )
     def get(self, request, subscription_id):
@@ -165,19 +156,14 @@ class Notifications(ApiView):
 
         What was taken is forgotten after a week, what failed after a month.
         """
-        asked = request.query_params
-        per_page = number_in(asked, "per_page", PER_PAGE, most=MOST_PER_PAGE)
-        after = number_in(asked, "starting_after", 0, most=10**9 - 1)
+        asked, page = request.query_params, asked_page(request.query_params)
         found, state = _subscription(self.workspace, subscription_id).notifications.all(), asked.get("state")
         if state:
             if state not in Notification.State.values:
                 known = ", ".join(Notification.State.values)
                 raise Refused(Fault("parameter_invalid", f"There is no such state. There are {known}.", "state"))
             found = found.filter(state=state)
-        page = found.newest(per_page + 1, before=after or None)
-        following = {"starting_after": str(page[per_page - 1].pk)} if len(page) > per_page else None
-        rows = [notification_as_json(notification) for notification in page[:per_page]]
-        return Response({"type": "list", "data": rows, "pages": {"type": "pages", "next": following}})
+        return Response(page_of(found, page, notification_as_json))
 
 
 class ReplayNotification(ApiView):
