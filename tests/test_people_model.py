@@ -236,7 +236,10 @@ class Model:
         named = external_id and self.present(external_id=external_id)
         if named and named[0].role == "visitor":
             raise Told(400)
-        return self.join(visitor, self.upsert(fields))
+        user = self.upsert(fields)
+        # A lead that is named is a user from then on.
+        user.role = "user"
+        return self.join(visitor, user)
 
     def delete(self, one):
         one = self.asked(one)
