@@ -55,8 +55,8 @@ include-operation-id = ["create_event_batch", "create_event_job", "append_to_job
 checks.negative_data_rejection.enabled = false
 
 [[operations]]
-include-operation-id = ["preview_segment", "change_auto_message"]
-# What they ask is asked of create_segment and create_auto_message: thousands of cases for the language alone.
+include-operation-id = ["create_segment", "preview_segment", "change_auto_message"]
+# What they ask is asked of create_auto_message: thousands of cases for the language alone.
 phases.coverage.enabled = false
 
 # Who is deleted is nobody whom the others ask for.
