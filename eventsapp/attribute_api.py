@@ -184,39 +184,37 @@ def _answer(attribute: DataAttribute) -> Response:
 
 
 def _standard(name: str, label: str, data_type: str, is_writable: bool, protected: set[str]) -> dict:
+    told = _told(name, data_type, protected) | {"label": label}
+    return told if is_writable else told | dict.fromkeys(("api_writable", "ui_writable", "messenger_writable"), False)
+
+
+def _as_json(attribute: DataAttribute, protected: set[str]) -> dict:
+    return _told(attribute.name, attribute.data_type, protected) | {
+        "id": attribute.pk,
+        "full_name": f"custom_attributes.{attribute.name}",
+        "description": attribute.description,
+        "options": [{"value": value} for value in attribute.options],
+        "custom": True,
+        "archived": attribute.archived_at is not None,
+        "created_at": int(attribute.created_at.timestamp()),
+        "updated_at": int(attribute.updated_at.timestamp()),
+    }
+
+
+def _told(name: str, data_type: str, protected: set[str]) -> dict:
+    """What is so of a field of everybody that an app may write."""
     return {
         "type": "data_attribute",
         "model": "contact",
         "name": name,
         "full_name": name,
-        "label": label,
+        "label": name,
         "description": "",
         "data_type": data_type,
         "options": [],
-        "api_writable": is_writable,
-        "ui_writable": is_writable,
-        "messenger_writable": is_writable and name not in protected,
-        "custom": False,
-        "archived": False,
-    }
-
-
-def _as_json(attribute: DataAttribute, protected: set[str]) -> dict:
-    return {
-        "type": "data_attribute",
-        "id": attribute.pk,
-        "model": "contact",
-        "name": attribute.name,
-        "full_name": f"custom_attributes.{attribute.name}",
-        "label": attribute.name,
-        "description": attribute.description,
-        "data_type": attribute.data_type,
-        "options": [{"value": value} for value in attribute.options],
         "api_writable": True,
         "ui_writable": True,
-        "messenger_writable": attribute.name not in protected,
-        "custom": True,
-        "archived": attribute.archived_at is not None,
-        "created_at": int(attribute.created_at.timestamp()),
-        "updated_at": int(attribute.updated_at.timestamp()),
+        "messenger_writable": name not in protected,
+        "custom": False,
+        "archived": False,
     }

@@ -10,7 +10,7 @@ from django.utils import timezone
 
 from eventsapp.errors import Fault, NotFound, Refused, invalid
 from eventsapp.metadata import FILTER_KINDS, kind_of
-from eventsapp.models import Contact, DataAttribute, Workspace
+from eventsapp.models import Contact, DataAttribute, Workspace, key_in
 from eventsapp.panels import Dependent, listed
 
 Type = DataAttribute.Type
@@ -128,7 +128,7 @@ def _fault(attribute: DataAttribute, value) -> str | None:
 
 def attribute_by_id(workspace: Workspace, id: str) -> DataAttribute:
     """Return the attribute with this id. Raises NotFound."""
-    found = workspace.attributes.filter(pk=int(id)).first() if id.isdecimal() and len(id) <= 9 else None
+    found = workspace.attributes.filter(pk=key_in(id)).first()
     if found is None:
         raise NotFound("Data attribute not found", "id")
     return found

@@ -171,16 +171,24 @@ class _People:
         by_pk = {who: pk for who in people if who.id and (pk := self.workspace.contact_pk(who.id))}
         by_email = {who: fold(who.email) for who in people if not who.id and not who.user_id}
         if by_pk:
-            rows = self.contacts.filter(pk__in=by_pk.values())
-            rows = rows.values_list("pk", "merged_into", "blocked_at", "merged_into__blocked_at")
-            known = {pk: (heir, of_heir) if heir else (pk, blocked) for pk, heir, blocked, of_heir in rows}
-            for who, (contact, blocked_at) in ((who, known[pk]) for who, pk in by_pk.items() if pk in known):
-                if blocked_at and self.are_browsers:
-                    self.refused[who] = (Fault("action_forbidden", "Events from here are not taken.", "id"), 403)
-                else:
-                    self.found[who] = contact
+            self._find_by_pk(by_pk)
         if by_email:
             self._find_by_email(by_email)
+
+    def _find_by_pk(self, by_pk: dict[Who, int]):
+        """Whoever was merged is their heir; whose browsers are not heard is refused to these alone."""
+        asked = ("blocked_at", "merged_into__blocked_at") if self.are_browsers else ()
+        heirs, blocked = {}, set()
+        rows = self.contacts.filter(pk__in=by_pk.values()).values_list("pk", "merged_into", *asked)
+        for pk, heir, *since in rows:
+            heirs[pk] = heir or pk
+            if any(since[1:] if heir else since[:1]):
+                blocked.add(pk)
+        for who, pk in by_pk.items():
+            if pk in blocked:
+                self.refused[who] = (Fault("action_forbidden", "Events from here are not taken.", "id"), 403)
+            elif pk in heirs:
+                self.found[who] = heirs[pk]
 
     def _find_by_email(self, by_email: dict[Who, str]):
         """A user with that address comes before a lead; two of the same kind are a conflict."""

@@ -45,6 +45,11 @@ def new_job_id() -> str:
     return f"job_{secrets.token_hex(12)}"
 
 
+def key_in(id: str) -> int | None:
+    """Return the key of the row that an id of the API (digits) stands for, None for what can be none."""
+    return int(id) if id.isascii() and id.isdecimal() and len(id) <= 9 else None
+
+
 def now_in_seconds() -> int:
     """Return this second as Unix seconds."""
     return int(timezone.now().timestamp())

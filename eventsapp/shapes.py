@@ -420,13 +420,18 @@ CONTACT = shape(
     ),
 )
 
+
+def _somebody(description: str, **flag: dict) -> dict:
+    """What is told of somebody to whom something was done."""
+    return record({"type": const("contact"), "id": CONTACT_ID, "external_id": OR_NULL} | flag, description=description)
+
+
+TRUE = {"type": "boolean", "const": True}
 CONTACT_ARCHIVED = shape(
-    "ContactArchived",
-    record(
-        {"type": const("contact"), "id": CONTACT_ID, "external_id": OR_NULL, "archived": {"type": "boolean"}},
-        description="Whether somebody is archived now.",
-    ),
+    "ContactArchived", _somebody("Whether somebody is archived now.", archived={"type": "boolean"})
 )
+CONTACT_BLOCKED = shape("ContactBlocked", _somebody("Who is blocked now.", blocked=TRUE))
+CONTACT_DELETED = shape("ContactDeleted", _somebody("Who is deleted now.", deleted=TRUE))
 EXPORT = shape(
     "PersonExport",
     record(
@@ -440,30 +445,6 @@ EXPORT = shape(
             "deliveries": array({"type": "object"}),
         },
         description="All that is kept of one person: their fields, tags, totals, events and messages.",
-    ),
-)
-CONTACT_DELETED = shape(
-    "ContactDeleted",
-    record(
-        {
-            "type": const("contact"),
-            "id": CONTACT_ID,
-            "external_id": OR_NULL,
-            "deleted": {"type": "boolean", "const": True},
-        },
-        description="Who is deleted now.",
-    ),
-)
-CONTACT_BLOCKED = shape(
-    "ContactBlocked",
-    record(
-        {
-            "type": const("contact"),
-            "id": CONTACT_ID,
-            "external_id": OR_NULL,
-            "blocked": {"type": "boolean", "const": True},
-        },
-        description="Who is blocked now.",
     ),
 )
 MERGE_IN = shape(

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable
 from django.db import IntegrityError, transaction
 
 from eventsapp.errors import Fault, NotFound, Refused
-from eventsapp.models import Contact, Tag, Tagging, Workspace
+from eventsapp.models import Contact, Tag, Tagging, Workspace, key_in
 from eventsapp.panels import Dependent, listed
 from eventsapp.sql import dialect
 from eventsapp.text import fold
@@ -16,7 +16,7 @@ used_by: list[Callable[[Tag], list[Dependent]]] = []
 
 def tag_by_id(workspace: Workspace, id: str) -> Tag:
     """Return the tag with this id, as the API has it. Raises NotFound."""
-    tag = workspace.tags.filter(pk=int(id)).first() if id.isdecimal() and len(id) <= 9 else None
+    tag = workspace.tags.filter(pk=key_in(id)).first()
     if tag is None:
         raise NotFound("Tag not found", "id")
     return tag

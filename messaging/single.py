@@ -13,7 +13,6 @@ from messaging import text
 from messaging.channels import CHANNELS
 from messaging.models import AutoMessage, Delivery
 
-Channel = AutoMessage.Channel
 KEYS = UUID("6c5c1d0e-9a53-4d39-8f52-6f0f6d1f7a10")  # the space of the ids that come of keys
 MARKUP = re.compile(r"\{\{.*?\}\}|\{%.*?%\}", re.DOTALL)
 MOST_NAMED = 100  # characters by which a list calls a message

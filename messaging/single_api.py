@@ -4,7 +4,7 @@ from rest_framework.response import Response
 
 from eventsapp.errors import Fault, NotFound, Refused, invalid, missing
 from eventsapp.incoming import MAX_TEXT
-from eventsapp.models import CONTACT_ID, Contact, Membership, Scope
+from eventsapp.models import CONTACT_ID, Contact, Membership, Scope, key_in
 from eventsapp.openapi import header, in_path, operation
 from eventsapp.people import contact_named
 from eventsapp.staff_api import admin_as_json
@@ -119,16 +119,11 @@ def _owner(workspace, named) -> Membership | None:
     if named.get("type", "admin") != "admin":
         message = "Messages go from you to people here; those from people are not kept. Write type: admin."
         raise Refused(Fault("parameter_invalid", message, "from.type"), status=422)
-    id = str(named.get("id", ""))
-    found = workspace.memberships.select_related("user").filter(user=int(id)) if _is_id(id) else None
-    owner = found.first() if found is not None else None
+    # Some SDKs send ids as numbers.
+    owner = workspace.memberships.select_related("user").filter(user=key_in(str(named.get("id")))).first()
     if owner is None:
         raise Refused(Fault("admin_not_found", "No colleague has this id: see GET /admins.", "from.id"), status=404)
     return owner
-
-
-def _is_id(text: str) -> bool:
-    return text.isascii() and text.isdecimal() and len(text) <= 9
 
 
 def _reader(workspace, named) -> Contact:

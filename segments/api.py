@@ -9,7 +9,7 @@ from rest_framework.response import Response
 
 from eventsapp.contact_pages import PAGE_PARAMETERS, Cursor, asked_page, envelope, page_of
 from eventsapp.errors import Fault, NotFound, Refused, invalid
-from eventsapp.models import Contact, Scope
+from eventsapp.models import Contact, Scope, key_in
 from eventsapp.openapi import in_path, operation, query
 from eventsapp.panels import listed
 from eventsapp.people import contact_by_id
@@ -223,7 +223,7 @@ def _parsed(read, workspace, definition):
 
 def _segment(workspace, segment_id: str) -> Segment:
     try:
-        return workspace.segments.active().get(pk=int(segment_id))
+        return workspace.segments.active().get(pk=key_in(segment_id))
     except Segment.DoesNotExist:
         raise NotFound("Resource Not Found", "id") from None
 
@@ -231,8 +231,6 @@ def _segment(workspace, segment_id: str) -> Segment:
 def in_segment(workspace, segment_id: str) -> Q:
     """The test that somebody belongs to a segment at this moment. Raises NotFound, and Refused for one that cannot be
     asked."""
-    if not segment_id.isdecimal() or len(segment_id) > 9:
-        raise NotFound("Resource Not Found", "segment_id")
     segment = _segment(workspace, segment_id)
     with one_moment() as now:
         members = answer(_parsed(parse, workspace, segment.definition), now).ids
