@@ -322,9 +322,9 @@ print(rule.pk)
 """)
         return int(made)
 
-    def make_visitor(self) -> str:
+    def make_visitor(self, app_id: str | None = None) -> str:
         """Make a visitor who did something in a page; return what getVisitorId() returns there."""
-        address, secrets = f"/widget/{self.app_id}", {"device_secret": "d" * 32, "visit_secret": "v" * 32}
+        address, secrets = f"/widget/{app_id or self.app_id}", {"device_secret": "d" * 32, "visit_secret": "v" * 32}
         told = json.loads(self.request("POST", f"{address}/boot", secrets | {"settings": {}})[1])
         event = {"event_name": "viewed", "created_at": 1760000000, "uuid": "9b2a3c1e-5d1f-4e8a-9c55-0d8f2b7a6e10"}
         self.request("POST", f"{address}/events", {"session_token": told["session_token"], "events": [event]})

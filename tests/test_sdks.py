@@ -118,7 +118,9 @@ def test_the_sdk_works_unmodified(installation, tokens, sdk):
     command = command_of(sdk, str(HERE / script))
     if installation.health() is None:
         installation.start_web()
+    app_id = json.loads(installation.request("GET", "/me", token=tokens["admin"])[1])["app"]["id_code"]
     asked = {"url": installation.url, "tokens": tokens, "at": AT, "metadata": METADATA}
+    asked["visitor"] = installation.make_visitor(app_id)
     asked |= {"environment": str(ENVIRONMENTS / sdk)} | lacks
     environment = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}
     done = subprocess.run(

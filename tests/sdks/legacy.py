@@ -84,6 +84,23 @@ def tags_and_segments(sdk, made):
     assert [one.id for one in sdk.users.find_all(segment_id=segment["id"])] == [made.id]
 
 
+def messages(sdk, made):
+    sent = sdk.messages.create(
+        message_type="inapp", body="Hello {{ contact.name }}", to={"type": "user", "id": made.id}
+    )
+    assert (sent.message_type, sent.body) == ("inapp", "Hello {{ contact.name }}")
+    refused(
+        lambda: sdk.messages.create(message_type="inapp", body="Hello", to={"type": "user", "user_id": "nobody"}),
+        errors.ResourceNotFound,
+        404,
+    )
+    refused(
+        lambda: sdk.messages.create(message_type="inapp", to={"type": "user", "id": made.id}),
+        errors.BadRequestError,
+        400,
+    )
+
+
 def events(sdk, made, lead):
     for number in range(5):
         sdk.events.create(**event(number=number, metadata=METADATA))
@@ -158,6 +175,7 @@ if __name__ == "__main__":
     sdk = client()
     made, lead = people(sdk)
     tags_and_segments(sdk, made)
+    messages(sdk, made)
     events(sdk, made, lead)
     subscriptions(sdk)
     bulk(sdk)

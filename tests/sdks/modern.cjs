@@ -93,6 +93,19 @@ async function moving(sdk) {
   assert.deepEqual((await sdk.admins.list()).admins, []);
 }
 
+// Who was in a page without a name, and what they did there.
+async function visitors(sdk) {
+  const found = await sdk.visitors.find({ user_id: asked.visitor });
+  assert.deepEqual([found.type, found.user_id], ["visitor", asked.visitor]);
+  assert.equal((await sdk.visitors.update({ id: found.id, name: "Vera" })).name, "Vera");
+  const user = await sdk.visitors.mergeToContact({
+    type: "user", user: { user_id: "was-a-visitor" }, visitor: { user_id: asked.visitor },
+  });
+  assert.deepEqual([user.external_id, user.name], ["was-a-visitor", "Vera"]);
+  const seen = (await sdk.events.list({ type: "user", user_id: "was-a-visitor" })).events;
+  assert.deepEqual(seen.map((one) => one.event_name), ["viewed"]);
+}
+
 async function attributesTagsAndMessages(sdk, made) {
   const one = await sdk.dataAttributes.create({ name: "plan_level", model: "contact", data_type: "string" });
   assert.equal(one.full_name, "custom_attributes.plan_level");
@@ -147,6 +160,7 @@ async function errors(sdk) {
   const [made, lead] = await people(sdk);
   await events(sdk, made, lead);
   await moving(sdk);
+  await visitors(sdk);
   await attributesTagsAndMessages(sdk, made);
   await errors(sdk);
   process.stdout.write(JSON.stringify({ id: made.id, lead: lead.id }));

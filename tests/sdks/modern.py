@@ -103,6 +103,19 @@ def moving(sdk):
     assert sdk.admins.list().admins == []
 
 
+def visitors(sdk):
+    """Who was in a page without a name, and what they did there."""
+    found = sdk.visitors.find(user_id=ASKED["visitor"])
+    assert (found.type, found.user_id) == ("visitor", ASKED["visitor"])
+    assert sdk.visitors.update(request={"id": found.id, "name": "Vera"}).name == "Vera"
+    user = sdk.visitors.merge_to_contact(
+        type="user", user={"user_id": "was-a-visitor"}, visitor={"user_id": ASKED["visitor"]}
+    )
+    assert (user.external_id, user.name) == ("was-a-visitor", "Vera")
+    found = sdk.events.list(type="user", user_id="was-a-visitor").dict()["events"]
+    assert [one["event_name"] for one in found] == ["viewed"]
+
+
 def attributes_tags_and_messages(sdk, made):
     fields = {"name": "plan_level", "model": "contact", "data_type": "string"}
     # Version 4 takes the fields themselves.
@@ -167,6 +180,7 @@ if __name__ == "__main__":
     made, lead = people(sdk)
     events(sdk, made, lead)
     moving(sdk)
+    visitors(sdk)
     attributes_tags_and_messages(sdk, made)
     errors(sdk, made)
     json.dump({"id": made.id, "lead": lead.id}, sys.stdout)
