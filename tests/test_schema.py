@@ -38,10 +38,7 @@ headers = {{ Authorization = "Bearer {token}" }}
 # The same requests in every run: a failure is a change of ours.
 deterministic = true
 database = "none"
-max-examples = 20
-
-[phases]
-stateful.enabled = false
+max-examples = 40
 
 [checks]
 # A schema can't say that a moment lies not ahead, that one of three parameters is asked, or that first is before last.
@@ -53,11 +50,6 @@ ensure_resource_availability.enabled = false
 include-operation-id = ["create_event_batch", "create_event_job", "append_to_job"]
 # These tell of each wrong item beside the good ones, in a 200.
 checks.negative_data_rejection.enabled = false
-
-[[operations]]
-include-operation-id = ["create_segment", "preview_segment", "change_auto_message"]
-# What they ask is asked of create_auto_message: thousands of cases for the language alone.
-phases.coverage.enabled = false
 
 # Who is deleted is nobody whom the others ask for.
 [[operations]]
