@@ -17,6 +17,7 @@
 
   const MOST_EVENTS = 10000, MOST_BYTES = 2e6; // that wait to be sent
   const BATCH_EVENTS = 500, BATCH_BYTES = 5e4; // of one request, small enough to outlive its page
+  const MOST_CLOSED = 20; // messages, that this browser remembers
   const UPDATES = 20, UPDATES_IN = 30 * 60e3;
   const SOON = 100, SAVE_AFTER = 250, ADOPT_AFTER = 15e3, LONGEST_PAUSE = 60e3; // milliseconds
   const POLL = 2e3, POLL_IDLE = 10e3, IDLE_AFTER = 60e3, EAGER = [300, 700, 1200, 1700];
@@ -62,7 +63,7 @@
   }
 
   const SECRETS = { device_secret: `intercom-device-id-${app}`, visit_secret: `intercom-id-${app}` };
-  const VISITOR = `intercom-visitor-${app}`, QUEUE = `intercom-queue-${app}-`;
+  const VISITOR = `intercom-visitor-${app}`, QUEUE = `intercom-queue-${app}-`, DONE = `intercom-done-${app}`;
   const own = QUEUE + random();
 
   // Where there are no cookies, localStorage has them; where there is neither, this page's memory.
@@ -81,6 +82,7 @@
       store.set(key, null);
     }
     store.set(VISITOR, null);
+    store.set(DONE, null);
   }
 
   const cookieOrStored = (name) => cookie(SECRETS[name]) || store.get(SECRETS[name]) || remembered[name];
@@ -275,6 +277,7 @@
 
   function leave() {
     if (held) save("left");
+    tellReports();
     for (const one of senders) {
       let sent = 0;
       while (one.token && sent < one.events.length) {
@@ -323,7 +326,7 @@
       if (response.ok) whose.wasRefused = false;
       if (whose !== me || !response.ok || text === answered) return;
       answered = text;
-      const gone = reports.filter(({ what }) => what === "dismissed").map(({ message }) => message);
+      const gone = dismissed();
       messages = JSON.parse(text).messages.filter(({ id }) => !gone.includes(id));
       draw();
     } catch (_) { /* the next one may be answered */ }
@@ -332,6 +335,21 @@
   function report(message, what) {
     reports.push({ message: message.id, what });
     look([0]);
+  }
+
+  // What this page did not tell yet, when nothing may come after; the server takes the same twice for one.
+  function tellReports() {
+    if (!me || !me.token) return;
+    for (const report of reports) navigator.sendBeacon(`${base}/seen`, JSON.stringify(Object.assign({ session_token: me.token }, report)));
+  }
+
+  // The next page, and another tab, may ask before the server heard of it: nothing that was closed comes back.
+  let closed = [];
+  const dismissed = () => [...new Set([...(store.get(DONE) || "").split(" "), ...closed])].slice(-MOST_CLOSED);
+  function dismiss(message) {
+    closed.push(message.id);
+    store.set(DONE, dismissed().join(" "));
+    report(message, "dismissed");
   }
 
   function counted() {
@@ -537,8 +555,7 @@
       isOpen = false;
       hooks.hide.forEach((hook) => call(hook));
     } else if (messages.length && !areHidden) {
-      const message = messages.pop();
-      report(message, "dismissed");
+      dismiss(messages.pop());
     }
     draw();
     if (!hadFocus) return;
@@ -590,6 +607,7 @@
   // Nothing of one person is shown to the next.
   function leaveBehind() {
     clearTimeout(polling);
+    tellReports();
     me = null;
     messages = [];
     reports = [];
