@@ -3,7 +3,7 @@
 Browsers can say anything: the type of what only they have used is a guess, until an app writes a value.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 
 from django.db import transaction
 from django.utils import timezone
@@ -46,33 +46,70 @@ def type_of(name: str, value) -> str | None:
     return None
 
 
-def learn(workspace: Workspace, documents: Sequence[dict], *, settles: bool = True) -> list[dict[str, str]]:
-    """Give each attribute of these documents ({name: value}) that is new here the type of its first value; return of
-    each document what does not fit, {name: sentence}. Must run in the transaction that stores the documents, so that
-    it is undone with it.
+class Types:
+    """The types of the attributes in some documents ({name: value}), as they are after each that was learned: looked up
+    once, written once. What browsers say settles no type: see above."""
 
-    What browsers say settles no type: see above.
-    """
-    known, changed = _known(workspace, documents), {}
-    for name, type in _types_in(documents):
-        attribute = known.setdefault(
-            name, DataAttribute(workspace=workspace, name=name, data_type=type, is_guess=not settles)
-        )
-        if settles and attribute.is_guess:
-            attribute.data_type, attribute.is_guess, changed[name] = type, False, attribute
-        elif settles and (attribute.data_type, type) == (Type.INTEGER, Type.FLOAT):
-            attribute.data_type, changed[name] = type, attribute
-    new = [known[name] for name in sorted(known) if known[name].pk is None]
-    if new and not settles:
-        new = new[: max(MOST_GUESSES - workspace.attributes.filter(is_guess=True).count(), 0)]
-    DataAttribute.objects.bulk_update(
-        [changed[name] for name in sorted(changed) if changed[name].pk], ["data_type", "is_guess"]
-    )
-    if new:
-        DataAttribute.objects.bulk_create(new, ignore_conflicts=True)
-        # Another writer may have been faster, with another type.
-        known = _known(workspace, documents)
-    return [_misfits(known, document) for document in documents]
+    def __init__(self, workspace: Workspace, documents: Sequence[dict], *, settles: bool = True):
+        self.workspace, self.settles = workspace, settles
+        self.names = {name for document in documents for name, value in document.items() if value is not None}
+        self.changed: dict[str, DataAttribute] = {}
+        self._look_up()
+
+    def _look_up(self):
+        found = self.workspace.attributes.filter(name__in=self.names) if self.names else ()
+        self.known = {attribute.name: attribute for attribute in found}
+
+    def misfits(self, document: dict) -> dict[str, str]:
+        """Return what of a document does not fit: {name: sentence}. Guesses bind browsers alone."""
+        return {
+            name: fault
+            for name, value in document.items()
+            if value is not None and (attribute := self._binding(name, value)) and (fault := _fault(attribute, value))
+        }
+
+    def _binding(self, name: str, value) -> DataAttribute | None:
+        attribute = self.known.get(name)
+        is_free = attribute and self.settles and attribute.is_guess and type_of(name, value)
+        return None if is_free else attribute
+
+    def learn(self, document: dict):
+        """Give each of its attributes that is new here the type of its value."""
+        for name, value in document.items():
+            if type := type_of(name, value):
+                self._learn(name, type)
+
+    def _learn(self, name: str, type: str):
+        attribute = self.known.get(name)
+        if attribute is None:
+            given = {"data_type": type, "is_guess": not self.settles}
+            self.known[name] = DataAttribute(workspace=self.workspace, name=name, **given)
+        elif self.settles and attribute.is_guess:
+            attribute.data_type, attribute.is_guess, self.changed[name] = type, False, attribute
+        elif self.settles and (attribute.data_type, type) == (Type.INTEGER, Type.FLOAT):
+            attribute.data_type, self.changed[name] = type, attribute
+
+    def write(self):
+        """Keep what was learned. Must run in the transaction that stores the documents, so that it is undone with it.
+        Another writer may have been faster, with other types: `misfits` knows those from then on."""
+        new = [self.known[name] for name in sorted(self.known) if self.known[name].pk is None]
+        if new and not self.settles:
+            guesses = self.workspace.attributes.filter(is_guess=True).count()
+            new = new[: max(MOST_GUESSES - guesses, 0)]
+        changed = [self.changed[name] for name in sorted(self.changed) if self.changed[name].pk]
+        DataAttribute.objects.bulk_update(changed, ["data_type", "is_guess"])
+        if new:
+            DataAttribute.objects.bulk_create(new, ignore_conflicts=True)
+            self._look_up()
+
+
+def learn(workspace: Workspace, documents: Sequence[dict], *, settles: bool = True) -> list[dict[str, str]]:
+    """Learn from all of these documents, and return of each what does not fit: see `Types`."""
+    types = Types(workspace, documents, settles=settles)
+    for document in documents:
+        types.learn(document)
+    types.write()
+    return [types.misfits(document) for document in documents]
 
 
 def check(workspace: Workspace, document: dict, *, settles: bool = True):
@@ -83,33 +120,8 @@ def check(workspace: Workspace, document: dict, *, settles: bool = True):
 
 
 def misfits(workspace: Workspace, document: dict, *, settles: bool = True) -> dict[str, str]:
-    """Return what of a document does not fit the types of its workspace: {name: sentence}. `settles` is as in
-    `learn`: guesses bind browsers alone."""
-    known = _known(workspace, [document])
-    if settles:
-        known = {name: attribute for name, attribute in known.items() if not attribute.is_guess}
-    return _misfits(known, document)
-
-
-def _known(workspace: Workspace, documents: Sequence[dict]) -> dict[str, DataAttribute]:
-    names = {name for document in documents for name, value in document.items() if value is not None}
-    found = workspace.attributes.filter(name__in=names) if names else ()
-    return {attribute.name: attribute for attribute in found}
-
-
-def _types_in(documents: Sequence[dict]) -> Iterator[tuple[str, str]]:
-    for document in documents:
-        for name, value in document.items():
-            if type := type_of(name, value):
-                yield name, type
-
-
-def _misfits(known: dict[str, DataAttribute], document: dict) -> dict[str, str]:
-    return {
-        name: fault
-        for name, value in document.items()
-        if value is not None and name in known and (fault := _fault(known[name], value))
-    }
+    """Return what of a document does not fit the types of its workspace: {name: sentence}. See `Types`."""
+    return Types(workspace, [document], settles=settles).misfits(document)
 
 
 def _fault(attribute: DataAttribute, value) -> str | None:

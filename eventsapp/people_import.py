@@ -170,13 +170,12 @@ def _store(workspace, rows) -> list[Outcome]:
     good = [row for row in rows if not row.fault]
     # People first, as everybody who changes one of them takes them before their attributes.
     crowd, outcomes = _Crowd(workspace, good), []
-    misfits = iter(attributes.learn(workspace, [row.fields.get("custom_attributes", {}) for row in good]))
     for row in rows:
         if row.fault:
             outcomes.append(Outcome(Became.REFUSED, row.fault))
             continue
         try:
-            outcomes.append(Outcome(crowd.do(row, next(misfits))))
+            outcomes.append(Outcome(crowd.do(row)))
         except Refused as refused:
             outcomes.append(_refused(refused))
     crowd.write()
@@ -211,6 +210,8 @@ class _Crowd:
             contact.workspace = workspace
             self._enter(contact)
         self.tags = _Tags(workspace, rows, self.by_pk)
+        self.types = attributes.Types(workspace, [row.fields.get("custom_attributes", {}) for row in rows])
+        self.attributes: list[dict] = []  # that rows gave, and changed
 
     def _enter(self, contact: Contact):
         if contact.external_id:
@@ -223,17 +224,19 @@ class _Crowd:
         if contact.email_folded:
             self.by_email[contact.email_folded].remove(contact)
 
-    def do(self, row: Row, misfits: dict[str, str]) -> Became:
-        """Do what a row asks for, if no attribute ({name: sentence}) that it changes is of another type than its own.
-        Raises Refused."""
+    def do(self, row: Row) -> Became:
+        """Do what a row asks for, if no attribute that it changes is of another type than its own. Raises Refused, and
+        then nothing is done, nor learned."""
         contact = self._named(row)
         is_new = contact is None
         changed = people.changed_attributes({} if is_new else contact.custom_attributes, row.fields)
-        if faults := [invalid(name, f"{ATTRIBUTE}{name}: {misfits[name]}") for name in misfits if name in changed]:
-            raise Refused(*faults)
+        if misfits := self.types.misfits(changed):
+            raise Refused(*(invalid(name, f"{ATTRIBUTE}{name}: {sentence}") for name, sentence in misfits.items()))
         if is_new:
             contact = self._make(row.fields)
         is_changed = not is_new and self._change(contact, row.fields)
+        self.types.learn(row.fields.get("custom_attributes", {}))
+        self.attributes.append(changed)
         is_tagged = self.tags.put(contact, row.tags)
         return Became.MADE if is_new else Became.CHANGED if is_changed or is_tagged else Became.UNCHANGED
 
@@ -297,6 +300,10 @@ class _Crowd:
 
     def write(self):
         """Raises IntegrityError when somebody else was faster."""
+        # Before anybody is made, as everybody does who makes them.
+        self.types.write()
+        if any(map(self.types.misfits, self.attributes)):
+            raise IntegrityError("Somebody else gave an attribute another type at this very moment.")
         if self.changed:
             dialect().change_contacts([self.changed[pk] for pk in sorted(self.changed)])
         # In the order of everybody who makes people.

@@ -371,6 +371,15 @@ def test_an_attribute_has_one_type(shop, imports, name, type, cells, values):
         assert not (told and kept)
 
 
+def test_a_refused_row_gives_no_attribute_its_type(shop, imports, person):
+    for user_id in "12":
+        person(user_id, email="shared@example.org")
+    assert "1 refused" in imports("email,plan", "shared@example.org,pro")
+    assert types_in(shop) == {}
+    imports("user_id,plan", "1,3")
+    assert types_in(shop) == {"plan": "integer"}
+
+
 # One by one ----------------------------------------------------------------------------------------------------------
 
 USER_IDS, EMAILS = ["", "1", "2", "Ü"], ["", "a@x.org", "A@x.org", "b@x.org", "nobody"]
@@ -411,7 +420,12 @@ def test_a_file_does_what_its_rows_posted_one_by_one_do(client, known, rows, typ
         for error in answer.json().get("errors", ()):
             assert error["message"] in outcome.sentence
     assert everybody(by_file) == everybody(by_api)
+    assert types_in(by_file) == types_in(by_api)
     assert {outcome.what for outcome in store(by_file, read[-1:])} <= {Became.UNCHANGED, Became.REFUSED}
+
+
+def types_in(workspace: Workspace) -> dict[str, str]:
+    return dict(workspace.attributes.values_list("name", "data_type"))
 
 
 def _with_people(known, type) -> Workspace:
