@@ -24,14 +24,10 @@ def note(sender, event, esp_name, **kwargs):
     reason = _reason(event)
     if reason is None or not event.recipient:
         return
-    email = fold(event.recipient.strip())
+    email = event.recipient.strip()
     said = words(" ".join(filter(None, (event.description, event.mta_response))))
-    for workspace in _workspaces(event, email):
-        Suppression.objects.get_or_create(
-            workspace=workspace,
-            email=email,
-            defaults={"reason": reason, "note": f"{esp_name}: {said}" if said else esp_name},
-        )
+    for workspace in _workspaces(event, fold(email)):
+        Suppression.make(workspace, email, reason, f"{esp_name}: {said}" if said else esp_name)
 
 
 def _reason(event) -> str | None:

@@ -16,6 +16,7 @@ from django.urls import reverse
 from django.utils import timezone
 
 from eventsapp.models import Contact, EventType, Occurrence, Workspace
+from eventsapp.text import fold
 from messaging.words import sentence_of
 from segments.models import Segment
 
@@ -97,6 +98,11 @@ class Suppression(models.Model):
     def of(cls, workspace_id: int, email_folded: str):
         """Return the queryset of what keeps mails from an address, be its owner deleted."""
         return cls.objects.filter(workspace=workspace_id, email__in=(email_folded, cls.digest_of(email_folded)))
+
+    @classmethod
+    def make(cls, workspace: Workspace, email: str, reason: str, note: str):
+        """Write no more to an address (folded here), if nothing keeps mails from it yet."""
+        cls.objects.get_or_create(workspace=workspace, email=fold(email), defaults={"reason": reason, "note": note})
 
     @staticmethod
     def digest_of(email_folded: str) -> str:

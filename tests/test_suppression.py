@@ -7,11 +7,13 @@ import time
 from base64 import b64encode
 
 import pytest
+from aiosmtpd.controller import Controller
 from django.urls import reverse
 
 from eventsapp.ingest import event_type
 from messaging import rules
 from messaging.models import AutoMessage, Delivery, Suppression
+from tests.live import free_port
 from tests.test_webhooks import Receiver
 
 pytestmark = pytest.mark.django_db
@@ -136,6 +138,42 @@ def test_what_a_provider_says_of_it_is_kept(tell, mailed, buyer):
     tell("postmark", postmark("HardBounce", Details="smtp;550 5.1.1 gone\u0000\r\nfor good"))
     assert Suppression.objects.get().note.startswith("Postmark: The server was unable")
     assert Suppression.objects.get().note.endswith("smtp;550 5.1.1 gone for good")
+
+
+@pytest.mark.parametrize(
+    ("said", "is_suppressed"),
+    [
+        ("550 5.1.1 <buyer@example.org>: no such user", True),
+        ("556 5.1.10 the domain takes no mail", True),
+        ("550 5.1.1", True),
+        ("550 5.7.1 not from you", False),
+        ("550 5.1.11 something new", False),
+        ("552 5.2.2 over quota", False),
+        ("550 no such user", False),
+        ("450 4.1.1 unknown for now", False),
+    ],
+)
+def test_a_mail_server_that_knows_nobody_there_is_believed(
+    rule, buyer, does, worker, shop, settings, said, is_suppressed
+):
+    class Refusing:
+        async def handle_RCPT(self, *_):  # noqa: N802  aiosmtpd's word
+            return said
+
+    server = Controller(Refusing(), hostname="127.0.0.1", port=free_port())
+    server.start()
+    try:
+        settings.EMAIL_BACKEND = "django.core.mail.backends.smtp.EmailBackend"
+        settings.EMAIL_HOST, settings.EMAIL_PORT = "127.0.0.1", server.port
+        rule()
+        does(buyer, "placed-order")
+        worker()
+    finally:
+        server.stop()
+    [delivery] = Delivery.objects.all()
+    assert delivery.detail.startswith(said)
+    kept = [(one.workspace, one.email, one.reason, one.note) for one in Suppression.objects.all()]
+    assert kept == ([(shop, "buyer@example.org", "bounce", f"mail server: {delivery.detail}")] if is_suppressed else [])
 
 
 @pytest.mark.parametrize("login", ["provider:wrong", "", "provider", "provider:only for tests "])

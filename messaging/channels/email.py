@@ -1,10 +1,12 @@
 """The email channel."""
 
+import re
 import smtplib
 from uuid import uuid4
 
 from django.conf import settings
 from django.core.mail import EmailMultiAlternatives
+from django.db import transaction
 from django.utils.html import escape
 
 from eventsapp.models import Contact
@@ -23,6 +25,9 @@ except ImportError:  # an extra
 
 
 Reason = Delivery.Reason
+# RFC 3463 and RFC 7505: no such mailbox, one that moved and left no address, a domain that takes no mail. What else a
+# server refuses, it may take another time.
+NOBODY_THERE = re.compile(r"55\d 5\.1\.(1|6|10)\b")
 
 
 def reason_not_to(delivery):
@@ -61,7 +66,10 @@ def send(delivery):
         _mail(delivery).send()
     except smtplib.SMTPRecipientsRefused as error:
         [(code, said), *_] = error.recipients.values()
-        raise _refusal(code, said) from error
+        refusal = _refusal(code, said)
+        if NOBODY_THERE.match(str(refusal)):
+            _suppress(delivery.contact, f"mail server: {refusal}")
+        raise refusal from error
     except (smtplib.SMTPAuthenticationError, smtplib.SMTPSenderRefused, smtplib.SMTPConnectError) as error:
         # Credentials, sender and connection are the operator's to mend, not the message's end.
         raise TryAgainLater(f"{error.smtp_code} {words(error.smtp_error)}") from error
@@ -77,6 +85,13 @@ def send(delivery):
     except ValueError as error:
         # An address or a header that no mail can carry.
         raise RefusedForGood(str(error)) from error
+
+
+@transaction.atomic
+def _suppress(contact: Contact, note: str):
+    """Unless they were deleted while the mail server was asked: then nobody is to know their address."""
+    if Contact.objects.filter(pk=contact.pk, deleted_at=None).select_for_update(no_key=True).first():
+        Suppression.make(contact.workspace, contact.email, Suppression.Reason.BOUNCE, note)
 
 
 def _refusal(code: int, said) -> Exception:
