@@ -129,17 +129,25 @@ def web(host: str, port: int) -> list[str]:
     ]  # fmt: skip
 
 
-def worker(*queues: str) -> list[str]:
-    """The command of a worker: of these queues, or of all."""
+def worker(*queues: str, processes: int = 2) -> list[str]:
+    """The command of a worker: of these queues, or of all. With one process its tasks run in the worker itself."""
+    pool = ["--pool", "prefork", "--concurrency", str(processes)] if processes > 1 else ["--pool", "solo"]
     return [
-        *CELERY, "worker", "--pool", "prefork", "--concurrency", "2", "--loglevel", "warning",
+        *CELERY, "worker", *pool, "--loglevel", "warning",
         "--without-gossip", "--without-mingle", "--without-heartbeat", *(["-Q", ",".join(queues)] if queues else []),
     ]  # fmt: skip
 
 
 def workers(*, embedded: bool) -> dict[str, list[str]]:
-    """The commands of the workers by name. Where there is room for two, mail servers that hang hold nothing else up."""
-    return {"worker": worker()} if embedded else {"worker": worker("matching", "celery"), "sender": worker("sending")}
+    """The commands of the workers by name. Where there is room for more than one, mail servers that hang hold nothing
+    else up, nor do the receivers of webhooks of events: those are posted side by side by one process."""
+    if embedded:
+        return {"worker": worker()}
+    return {
+        "worker": worker("matching", "celery"),
+        "sender": worker("sending"),
+        "poster": worker("posting", processes=1),
+    }
 
 
 def clock() -> list[str]:

@@ -21,13 +21,20 @@ class End:
     due_at: datetime | None = None
 
 
-def claim(due: models.QuerySet, number: int, **noted) -> tuple[list[int], UUID]:
-    """Take up to `number` of these rows for the caller, and none that another worker has; return their ids and the
-    token of the claim. `noted` is written with it."""
+def claim(due: models.QuerySet, number: int, **noted) -> tuple[dict[int, datetime], UUID]:
+    """Take up to `number` of these rows for the caller, and none that another worker has; return since when each was
+    due, by its id, and the token of the claim. `noted` is written with it."""
     token, now = uuid4(), timezone.now()
     with transaction.atomic():
-        found = [row.pk for row in due.select_for_update(skip_locked=True, of=("self",)).only("pk")[:number]]
+        rows = due.select_for_update(skip_locked=True, of=("self",)).only("pk", "due_at")[:number]
+        found = {row.pk: row.due_at for row in rows}
         if found:
             taken = due.model.objects.filter(pk__in=found)
             taken.update(state="sending", claim=token, due_at=now + LEASE, **noted)
     return found, token
+
+
+def give_back(claimed: models.QuerySet, due: dict[int, datetime]):
+    """Leave claimed rows to others: those with these ids, due as they were before."""
+    was_due_at = models.Case(*(models.When(pk=pk, then=models.Value(at)) for pk, at in due.items()))
+    claimed.filter(pk__in=due).update(claim=None, due_at=was_due_at)

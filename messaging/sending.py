@@ -1,7 +1,7 @@
 """Sending what is queued: claim, check once more, send, note the end.
 
-A claim is an UPDATE that must hit one row, and a lease: a worker that dies leaves it to run out. A repeat after that
-carries the same Message-ID.
+A claim is an UPDATE with a token, and a lease: a worker that dies leaves it to run out. A repeat after that carries the
+same Message-ID.
 """
 
 import logging
@@ -9,6 +9,7 @@ import random
 import signal
 import threading
 import time
+from collections.abc import Collection
 from contextlib import contextmanager
 from datetime import timedelta
 
@@ -23,7 +24,7 @@ from messaging import text
 from messaging.audience import is_in_audience
 from messaging.channels import CHANNELS
 from messaging.channels.outcomes import RefusedForGood, TryAgainLater
-from messaging.claims import End, claim
+from messaging.claims import End, claim, give_back
 from messaging.frequency import allows, counted, is_limited, lock_recipients
 from messaging.models import AutoMessage, Delivery, Policy, RuleVersion
 from messaging.pace import may_go
@@ -36,6 +37,7 @@ logger = logging.getLogger(__name__)
 PATIENCE = 30  # seconds that one message may take in all, well within its lease
 AT_ONCE = 20  # deliveries looked up together
 TURN = 20  # seconds after which a task makes room for others
+QUICK = 1  # seconds after which a message has taken long, and the rest of its lane makes way for others
 ENOUGH = 25  # seconds after which what was claimed together is given back: a message and these are within the lease
 PAUSE_OF_PACE = 0.2  # seconds after which a channel that was used as fast as it may be is looked at again
 GIVE_UP = timedelta(hours=24)
@@ -46,12 +48,12 @@ State, Reason = Delivery.State, Delivery.Reason
 
 def send_due() -> int:
     """Send what is due, for some seconds; return how many were taken on."""
-    began, taken, full = time.monotonic(), 0, set()
-    while time.monotonic() - began < TURN and (claimed := take(AT_ONCE, without=full)):
+    began, taken, full, slow = time.monotonic(), 0, set(), set()
+    while time.monotonic() - began < TURN and (claimed := _next(full, slow)):
         if len(claimed) == AT_ONCE:
             # More than one task's work: another worker may join.
             wake("messaging.tasks.send_due")
-        taken += _deliver_all(claimed, full)
+        taken += _deliver_all(claimed, full, slow)
         Heartbeat.beat(WORK)
     if full:
         # As fast as it may be: what is left goes on with a later task.
@@ -61,31 +63,50 @@ def send_due() -> int:
     return taken
 
 
-def _deliver_all(claimed: list[Delivery], full: set[str]) -> int:
-    """Send what was claimed together; give back whatever its lease, or the pace of its channel, leaves no time for."""
+def _next(full: set[str], slow: set[str | int]) -> list[Delivery]:
+    """Take what is next: of slow lanes one at a time, when nothing else is due."""
+    return take(AT_ONCE, without=full | slow) or (take(1, without=full) if slow else [])
+
+
+def _lane(delivery: Delivery) -> str | int:
+    """What goes to the same far end: a channel, but of webhooks a rule (by id)."""
+    rule = delivery.message
+    return rule.pk if rule.channel == AutoMessage.Channel.WEBHOOK else rule.channel
+
+
+def _deliver_all(claimed: list[Delivery], full: set[str], slow: set[str | int]) -> int:
+    """Send what was claimed together; give back whatever its lease, the pace of its channel, or a slow lane leaves no
+    time for. Channels that are used as fast as they may be are added to `full`, lanes that take long to `slow`."""
     began, given_back, policies = time.monotonic(), [], {}
     for delivery in claimed:
-        channel, workspace = delivery.message.channel, delivery.message.workspace
-        if channel in full or time.monotonic() - began > ENOUGH:
-            given_back.append(delivery.pk)
+        channel, lane, workspace = delivery.message.channel, _lane(delivery), delivery.message.workspace
+        started = time.monotonic()
+        if channel in full or started - began > ENOUGH or (lane in slow and len(claimed) > 1):
+            given_back.append(delivery)
         elif not may_go(channel):
             full.add(channel)
-            given_back.append(delivery.pk)
+            given_back.append(delivery)
         else:
             if workspace.pk not in policies:
                 policies[workspace.pk] = Policy.of(workspace)
             deliver(delivery, policies[workspace.pk])
+            if time.monotonic() - started > QUICK:
+                slow.add(lane)
     if given_back:
-        ours = Delivery.objects.filter(pk__in=given_back, claim=claimed[0].claim, state=State.SENDING)
-        ours.update(claim=None, due_at=timezone.now())
+        ours = Delivery.objects.filter(claim=claimed[0].claim, state=State.SENDING)
+        give_back(ours, {delivery.pk: delivery.was_due_at for delivery in given_back})
     return len(claimed) - len(given_back)
 
 
-def take(number: int, *, only: int | None = None, without: set[str] = frozenset()) -> list[Delivery]:
+def take(number: int, *, only: int | None = None, without: Collection[str | int] = ()) -> list[Delivery]:
     """Take up to `number` due deliveries for the caller, the oldest first, and none that another worker has. `only`
-    is the id of one, `without` are channels."""
+    is the id of one, `without` are lanes. Each has `was_due_at`, its due_at before it was taken."""
+    channels = [lane for lane in without if isinstance(lane, str)]
+    rules = [lane for lane in without if isinstance(lane, int)]
     due = Delivery.objects.due().order_by("due_at", "pk")
-    due = due.filter(pk=only) if only else due.exclude(message__channel__in=without) if without else due
+    due = due.filter(pk=only) if only else due
+    due = due.exclude(message__channel__in=channels) if channels else due
+    due = due.exclude(message__in=rules) if rules else due
     found, token = claim(due, number, is_let_through=False)
     if not found:
         return []
@@ -94,7 +115,10 @@ def take(number: int, *, only: int | None = None, without: set[str] = frozenset(
     taken = (
         Delivery.objects.filter(pk__in=found, claim=token).select_related(*related).annotate(newest=Subquery(newest))
     )
-    return list(taken.order_by("pk"))
+    taken = list(taken.order_by("pk"))
+    for delivery in taken:
+        delivery.was_due_at = found[delivery.pk]
+    return taken
 
 
 def deliver(delivery: Delivery, policy: Policy):

@@ -18,7 +18,7 @@ import uuid
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from eventsapp.supervisor import clock, web, worker
+from eventsapp.supervisor import clock, web, worker, workers
 
 ROOT = Path(__file__).resolve().parents[1]
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
@@ -256,6 +256,11 @@ class Installation:
         if not self.clock:
             self.clock = self.start(clock(), "clock.log")
         return self.start(worker(), "worker.log")
+
+    def start_workers(self):
+        """Start the workers of a server that has room for more than one, and the clock of their sweeps."""
+        for name, command in (workers(embedded=False) | {"clock": clock()}).items():
+            self.start(command, f"{name}.log")
 
     def kill(self, process: subprocess.Popen, number=signal.SIGKILL):
         """End a process with its whole group, as an operator's kill -9 would."""

@@ -108,6 +108,26 @@ def test_a_stopped_and_a_silent_redis_cost_nobody_an_answer_and_no_message(redis
     assert statistics.quantiles(times, n=100)[98] < 0.3
 
 
+@pytest.mark.postgres
+@pytest.mark.redis
+def test_receivers_that_hang_hold_up_no_mail(redis):
+    environment = {"BROKER_URL": redis.url, "WEBHOOK_ALLOW_PRIVATE": "true"}
+    with Receiver() as receiver, database() as url, Installation(DATABASE_URL=url, **environment) as installation:
+        receiver.answers = [lambda handler: time.sleep(30)] * 1_000
+        installation.set_up().start_web()
+        installation.make_rule()
+        installation.make_rule(channel="webhook", url=receiver.url)
+        told = {"url": receiver.url, "topics": ["event.created"], "metadata": {"event_names": ["placed-order"]}}
+        assert installation.request("POST", "/subscriptions", told)[0] == 200
+        for number in range(100):
+            assert installation.post_event(f"person-{number}") == 202
+        installation.start_workers()
+        # One after the other, those of the rule alone would take a quarter of an hour.
+        wait_for(lambda: len(installation.outbox()) == 100, 60, "the mails", every=0.5)
+        kinds = {json.loads(body)["type"] for *_, body in receiver.posted}
+        assert kinds == {"event_message", "notification_event"}
+
+
 def _timed_post(installation, user_id) -> float:
     began = time.monotonic()
     assert installation.post_event(user_id) == 202

@@ -15,7 +15,7 @@ import pytest
 from django.urls import reverse
 
 from eventsapp.ingest import event_type
-from messaging import rules, sending
+from messaging import matching, rules, sending
 from messaging.channels import outgoing
 from messaging.channels.webhook import fault_in_url
 from messaging.models import AutoMessage, Delivery, Policy
@@ -30,10 +30,8 @@ def hook(shop):
     """Make a live rule that posts to this address."""
 
     def make(url, **fields):
-        rule = AutoMessage.objects.create(
-            workspace=shop, name="Tell", channel="webhook", url=url, frequency="every_time",
-            trigger=event_type(shop, "placed-order"), **fields,
-        )  # fmt: skip
+        given = {"channel": "webhook", "frequency": "every_time", "trigger": event_type(shop, "placed-order")}
+        rule = AutoMessage.objects.create(workspace=shop, name="Tell", url=url, **given | fields)
         rules.go_live(rule)
         return rule
 
@@ -214,6 +212,34 @@ def test_a_server_that_does_not_answer_is_tried_again_and_not_waited_for(
     assert delivery.detail
     try_again()
     assert end() == (State.SENT, Reason.NONE)
+
+
+def test_a_receiver_that_takes_its_time_holds_up_neither_mails_nor_other_webhooks(
+    hook, buyer, does, worker, receiver, mailoutbox
+):
+    slow, quick = hook(receiver.url), hook(f"{receiver.url}&quick=1")
+    mail = hook("", channel="email", subject="Thanks", body="For your order.")
+    receiver.answers = [lambda handler: time.sleep(1.2)]
+    does(buyer, "placed-order", times=4)
+    matching.match_waiting()
+    # All that waits for the slow one is older.
+    Delivery.objects.filter(message=slow).update(due_at="2020-01-01T00:00Z")
+    sending.send_due()
+    sent = Delivery.objects.filter(state=State.SENT).order_by("sent_at").values_list("message", flat=True)
+    assert sorted(sent[:8]) == [quick.pk] * 4 + [mail.pk] * 4
+    assert [*sent[8:]] == [slow.pk] * 3
+    assert (len(mailoutbox), len(receiver.posted)) == (4, 8)
+
+
+def test_what_makes_way_is_still_known_to_be_late(hook, buyer, does, receiver, settings):
+    hook(receiver.url)
+    does(buyer, "placed-order", times=2)
+    matching.match_waiting()
+    Delivery.objects.update(due_at="2020-01-01T00:00Z")
+    settings.PER_SECOND = settings.PER_SECOND | {"webhook": 0.1}
+    sending.send_due()
+    [late] = Delivery.objects.due()
+    assert late.due_at.year == 2020
 
 
 def huge(status):

@@ -156,14 +156,14 @@ CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
 CELERY_BROKER_CONNECTION_MAX_RETRIES = None
 CELERY_WORKER_CANCEL_LONG_RUNNING_TASKS_ON_CONNECTION_LOSS = False
 CELERY_TASK_IGNORE_RESULT = True
-# A worker may be had for each: `celery --app eventsapp.config worker -Q sending`. What may take long is in the third.
-CELERY_TASK_QUEUES = [Queue(name, Exchange(name), name) for name in ("matching", "sending", "celery")]
+# A worker may be had for each: `celery --app eventsapp.config worker -Q sending`. What may take long is in the last.
+CELERY_TASK_QUEUES = [Queue(name, Exchange(name), name) for name in ("matching", "sending", "posting", "celery")]
 CELERY_TASK_ROUTES = {
     "messaging.tasks.match_events": {"queue": "matching"},
     "messaging.tasks.sweep": {"queue": "matching"},
     "messaging.tasks.send_due": {"queue": "sending"},
     "messaging.tasks.sweep_sending": {"queue": "sending"},
-    "messaging.tasks.post_notifications": {"queue": "sending"},
+    "messaging.tasks.post_notifications": {"queue": "posting"},
 }
 # One log for all: celery would set up its own.
 CELERY_WORKER_HIJACK_ROOT_LOGGER = False
