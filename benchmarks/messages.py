@@ -1,8 +1,11 @@
-"""How soon a message leaves after its event, and how many events are matched with two hundred rules a second."""
+"""How soon a message leaves after its event, how many events are matched with two hundred rules a second, and how fast
+webhooks of events are posted."""
 
 import json
 import os
 import shutil
+import subprocess
+import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
@@ -15,6 +18,7 @@ from tests.live import Installation, Redis, database, wait_for
 
 IDLE, BURST, THREADS = 60, 1_000, 8
 RULES, MATCHED = 200, 10_000
+POSTED = 3_000
 # By the database's clock, in milliseconds.
 TOOK = """
     SELECT 1000 * extract(epoch FROM delivery.sent_at - event.received_at)
@@ -50,6 +54,41 @@ for number in range({rules}):
         where=[{{"key": "n", "op": "eq", "value": number}}])
     go_live(rule)
 """
+# Where each webhook is answered at once. Ends with its input.
+RECEIVER = """
+import sys
+from tests.receiver import Receiver
+with Receiver() as receiver:
+    print(receiver.url, flush=True)
+    sys.stdin.read()
+"""
+TELL = """
+import json, time
+from concurrent.futures import ThreadPoolExecutor
+from eventsapp.incoming import read_event
+from eventsapp.ingest import ingest
+from eventsapp.models import Workspace
+from messaging import matching, notifying, subscriptions
+from messaging.channels import outgoing
+from messaging.models import Notification, Subscription
+workspace, now = Workspace.objects.get(), int(time.time())
+subscriptions.keep(Subscription(workspace=workspace, url={url!r}), event_names=["placed-order"])
+notifying.post_due()
+sent = [{{"event_name": "placed-order", "created_at": now, "user_id": f"p-{{n}}", "metadata": {{"n": n}}}}
+        for n in range({events})]
+ingest(workspace, [read_event(event) for event in sent])
+matching.match_waiting()
+began = time.perf_counter()
+while Notification.objects.due().exists():
+    notifying.post_due()
+took = time.perf_counter() - began
+sent = Notification.objects.filter(state="sent").count()
+body = b"x" * 600
+began = time.perf_counter()
+with ThreadPoolExecutor(notifying.AT_ONCE) as lines:
+    list(lines.map(lambda _: outgoing.post({url!r}, body, {{"Connection": "close"}}), range({events})))
+print(json.dumps([sent, took, time.perf_counter() - began]))
+"""
 
 
 def measure(report: Report):
@@ -62,6 +101,7 @@ def measure(report: Report):
         for broker, environment in (("Redis", {"BROKER_URL": redis.url}), ("files", {})):
             _handed_over(report, broker, url, environment)
     _matching(report)
+    _posting(report)
 
 
 def _handed_over(report, broker, url, environment):
@@ -118,3 +158,22 @@ def _matching(report):
             raise Void(f"{matched} events of {MATCHED} were matched")
         what = f"events matched with {RULES} live rules of their type"
         report.goal(what, matched / seconds, "/s", at_least=500)
+
+
+def _posting(report):
+    command = [sys.executable, "-c", RECEIVER]
+    with (
+        subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as receiver,
+        database() as url,
+        Installation(DATABASE_URL=url, WEBHOOK_ALLOW_PRIVATE="true") as installation,
+    ):
+        address = receiver.stdout.readline().strip()
+        installation.set_up()
+        sent, took, bare = json.loads(installation.python(TELL.format(url=address, events=POSTED)))
+        receiver.stdin.close()
+    if sent != POSTED + 1:
+        raise Void(f"{sent} webhooks of {POSTED} events and a ping were taken")
+    report.fact(f"posting alone, to a receiver in Python, 20 at a time: {POSTED / bare:,.0f}/s")
+    report.goal(
+        "webhooks of events posted, × posting alone", bare / took, "×", beside=f"{POSTED / took:,.0f}/s", at_least=0.3
+    )
