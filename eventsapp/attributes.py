@@ -47,8 +47,11 @@ def type_of(name: str, value) -> str | None:
 
 
 class Types:
-    """The types of the attributes in some documents ({name: value}), as they are after each that was learned: looked up
-    once, written once. What browsers say settles no type: see above."""
+    """The types of the attributes that some documents ({name: value}) name: `learn` one document after the other, then
+    `write` what was learned.
+
+    `settles` is False for what browsers send: it makes only guesses, and guesses bind it.
+    """
 
     def __init__(self, workspace: Workspace, documents: Sequence[dict], *, settles: bool = True):
         self.workspace, self.settles = workspace, settles

@@ -2,7 +2,7 @@
 
 A browser proves little. It is known by two secrets that its library makes and keeps: one of the device, and one of the
 visit, which ends when a visitor turns out to be somebody. What it may read and change depends on how it is known
-(`Session.Kind`): never on ids alone, since anybody can write another's user_id into their own page.
+(`Kind`): never on ids alone, since anybody can write another's user_id into their own page.
 """
 
 import hashlib

@@ -20,6 +20,11 @@ def missing(field: str, message: str) -> Fault:
     return Fault("parameter_not_found", message, field)
 
 
+def shared(email: str, number: int) -> Fault:
+    """Why nobody is found by an email that `number` people have."""
+    return Fault("conflict", f"{number} people share the email {email}. Name the one you mean by user_id.", "email")
+
+
 def invalid(field: str, message: str) -> Fault:
     return Fault("parameter_invalid", message, field)
 

@@ -1,18 +1,19 @@
 """Filters of the flat lists, the same on pages and in the API."""
 
-from datetime import date, datetime, timedelta
-from zoneinfo import ZoneInfo
+from datetime import date, timedelta
 
 import django_filters as filters
 from django import forms
 
+from eventsapp.days import start_of
 from eventsapp.errors import Refused, invalid
 from eventsapp.incoming import normal_name
 from eventsapp.models import ApiRequest, Contact, Event, Source, Tag
+from eventsapp.openapi import REFUSALS
 from eventsapp.text import fold
 
 # What the API answers with.
-STATUSES = (200, 202, 400, 403, 404, 405, 409, 413, 415, 422, 429, 500)
+STATUSES = sorted({200, 202, *REFUSALS})
 
 
 class ApiRequestFilter(filters.FilterSet):
@@ -111,11 +112,6 @@ class HistoryFilter(EventFilter):
 
     def named(self, events, field_name, name):
         return events.filter(type__name=normal_name(name))
-
-
-def start_of(day: date, zone: ZoneInfo) -> int:
-    """Return the Unix seconds at which a day begins in `zone`."""
-    return int(datetime(day.year, day.month, day.day, tzinfo=zone).timestamp())
 
 
 def filtered(filter_set: type[filters.FilterSet], asked, queryset, **context):

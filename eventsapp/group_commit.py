@@ -67,7 +67,7 @@ class GroupCommit:
         own = connections[DEFAULT_DB_ALIAS]
         if own.in_atomic_block:
             return ingest(workspace, [event], source=source)[0]
-        # Who waits for the leader must not hold what the leader may need.
+        # Who waits for the thread that writes must not hold what it may need.
         lend()
         request = _Request(workspace, event, source)
         with self._changed:

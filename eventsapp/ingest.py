@@ -12,7 +12,7 @@ from functools import partial
 from django.db import IntegrityError, connection, transaction
 
 from eventsapp import signals
-from eventsapp.errors import Fault
+from eventsapp.errors import Fault, shared
 from eventsapp.incoming import ImportedTotal, IncomingEvent, Who
 from eventsapp.models import Contact, EventType, Source, Workspace, now_in_seconds
 from eventsapp.sql import EventRow, dialect
@@ -204,8 +204,7 @@ class _People:
             if len(same) == 1:
                 self.found[who] = same[0]
             else:
-                message = f"{len(same)} people share the email {who.email}. Name the one you mean by user_id."
-                self.refused[who] = (Fault("conflict", message, "email"), 409)
+                self.refused[who] = (shared(who.email, len(same)), 409)
 
     def _create(self, missing: set[Who]):
         emails = {fold(who.email) for who in missing if who.email}

@@ -6,7 +6,9 @@ from collections.abc import Callable
 from django.db.models import Q
 from rest_framework.response import Response
 
+from eventsapp import batches
 from eventsapp import legacy_shapes as shapes
+from eventsapp.api import CONTACT_ID
 from eventsapp.bulk import append, open_job, read_job
 from eventsapp.contact_pages import (
     LEGACY_MOST_PAGES,
@@ -23,11 +25,9 @@ from eventsapp.models import BulkJob, Contact, Scope, Workspace
 from eventsapp.openapi import in_path, operation, query
 from eventsapp.people import change_or_create_user, contact_by_id, contact_named
 from eventsapp.serializers import UserIn, job_as_json, job_errors_as_json, user_as_json, users_as_json
-from eventsapp.shapes import CONTACT_ID as CONTACT_ID_SHAPE
 from eventsapp.tags import tag_by_id
 from eventsapp.transport import ApiView
 
-CONTACT_ID = in_path("contact_id", "The contact's id: 24 hex digits.", CONTACT_ID_SHAPE)
 SCROLLED = 100  # users at a time
 JOB_NAME = re.compile(r"job_[0-9a-f]{24}\Z")
 JOB_ID = in_path("job_id", "The job's id.", {"type": "string"})
@@ -163,10 +163,10 @@ class OneUser(ApiView):
 
 
 class BulkEvents(ApiView):
-    """`POST /bulk/events` stores up to a hundred events and more, in a job of its own or in one that is open."""
+    """`POST /bulk/events` stores up to 50,000 events, in a job of its own or in one that is open."""
 
     scopes = {"POST": Scope.EVENTS_WRITE}
-    body_limit = 10_000_000
+    body_limit = batches.LIMIT
 
     @operation(
         "create_event_job",
@@ -191,7 +191,7 @@ class OneJob(ApiView):
     """`GET /jobs/{id}` tells how a job stands; `POST` appends to one that is open."""
 
     scopes = {"GET": Scope.EVENTS_WRITE, "POST": Scope.EVENTS_WRITE}
-    body_limit = 10_000_000
+    body_limit = batches.LIMIT
 
     @operation("get_job", "API 1.x", answers={200: ("The job.", shapes.JOB)}, refuses=(404,), parameters=[JOB_ID])
     def get(self, request, job_id):

@@ -95,8 +95,8 @@ def merge(source: Contact, into: Contact, *, inherits: bool = True) -> Contact:
     Where both have the same event, the heir's stays. Both imported totals are added up. An event without a uuid of its
     own has another id from then on: that is computed from whose it is.
 
-    What is stored for `source` at this very moment may stay behind, for `finish`. Not for a transaction that has
-    stored events: whoever does takes its locks in another order.
+    What is stored for `source` at this very moment may stay behind, for `finish`. Not to be called in a transaction
+    that has stored events: that takes its locks in another order, and the two could wait for each other.
     """
     if source.workspace_id != into.workspace_id:
         raise Refused(Fault("invalid_merge", "People of two workspaces cannot be merged."))

@@ -593,7 +593,7 @@ class EventType(models.Model):
     workspace = models.ForeignKey(Workspace, models.CASCADE, related_name="event_types", db_index=False)
     name = models.CharField(max_length=255)
     description = models.CharField(max_length=255, blank=True)
-    watched = models.BooleanField(default=False, help_text="A live rule waits for it, so ingest hands its events over.")
+    watched = models.BooleanField(default=False, help_text="A live rule or a webhook waits for it.")
     archived_at = models.DateTimeField(null=True, blank=True)
     counted_until = models.DateTimeField(
         default=EPOCH, editable=False, help_text="Until when what was received of it is in its Volumes."

@@ -122,7 +122,7 @@ REFUSALS = {
     400: ("BadRequest", "Something is missing or wrong: each error names the field and says what to write."),
     401: ("Unauthorized", "The token is missing, unknown or revoked."),
     403: ("Forbidden", "The token lacks the scope that this needs."),
-    404: ("NotFound", "There is no such person, or job."),
+    404: ("NotFound", "There is nothing, or nobody, with this id or name."),
     405: ("NoSuchMethod", "The path has no such method. The header Allow names those it has."),
     409: ("Conflict", "Several people share the email, or the contact exists."),
     410: ("Gone", "The contact was merged into another. The header Link leads there."),
@@ -130,7 +130,8 @@ REFUSALS = {
     415: ("UnknownEncoding", "The Content-Encoding is neither gzip nor none."),
     422: (
         "Unprocessable",
-        "Well said, but not possible: a definition that cannot be asked or takes too long, an event name too many.",
+        "Well said, but not possible: a definition that cannot be asked or takes too long, an event name too "
+        "many, what something else depends on.",
     ),
     429: ("TooManyRequests", "Too many requests in ten seconds. Retry-After says when to go on."),
     500: ("ServerError", "Ours. The request_id finds it in the log."),

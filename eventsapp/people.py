@@ -3,7 +3,7 @@
 from django.db import IntegrityError, transaction
 
 from eventsapp import attributes
-from eventsapp.errors import Fault, Merged, NotFound, Refused
+from eventsapp.errors import Fault, Merged, NotFound, Refused, shared
 from eventsapp.ingest import TRIES
 from eventsapp.models import Contact, Workspace, now_in_seconds
 from eventsapp.sql import dialect
@@ -40,14 +40,14 @@ def contact_named(workspace: Workspace, *, id=None, user_id=None, email=None) ->
     if not found:
         raise NotFound("User Not Found", field)
     if len(found) > 1:
-        raise shared(email, len(found))
+        raise Refused(shared(email, len(found)), status=409)
     found[0].workspace = workspace
     return found[0]
 
 
 def create_contact(workspace: Workspace, fields: dict, *, settles: bool = True) -> Contact:
     """Make a contact of checked `fields`. Raises Refused (409) when the user_id, or the email alone, is taken, and
-    (400) for attributes of another type than theirs; `settles` is as in `attributes.learn`."""
+    (400) for attributes of another type than theirs; `settles` is as in `attributes.Types`."""
     contact = Contact(workspace=workspace, **fields)
     contact.custom_attributes = _without_nulls(contact.custom_attributes)
     contact.fold_texts()
@@ -145,7 +145,7 @@ def _same_user(contact: Contact) -> Contact | None:
 def change_contact(contact: Contact, fields: dict, *, settles: bool = True) -> Contact:
     """Change what `fields` names; custom attributes are merged, and null takes one away. Raises Refused (409) for what
     is another's, (400) for attributes of another type than theirs, and NotFound for somebody who was deleted a moment
-    ago. `settles` is as in `attributes.learn`."""
+    ago. `settles` is as in `attributes.Types`."""
     with transaction.atomic():
         present = Contact.objects.present().select_for_update(of=("self",)).select_related("workspace")
         contact = present.filter(pk=contact.pk).first()
@@ -172,11 +172,6 @@ def change_contact(contact: Contact, fields: dict, *, settles: bool = True) -> C
 
 
 # What bars it ---------------------------------------------------------------------------------------------------------
-
-
-def shared(email: str, number: int) -> Refused:
-    message = f"{number} people share the email {email}. Name the one you mean by user_id."
-    return Refused(Fault("conflict", message, "email"), status=409)
 
 
 def doubles(double: Contact) -> Refused:

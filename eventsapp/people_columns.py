@@ -10,8 +10,8 @@ from rest_framework.exceptions import ValidationError
 
 from eventsapp.attributes import DATES
 from eventsapp.cells import NUMBER, bare, other_length, value_in
+from eventsapp.days import start_of
 from eventsapp.errors import faults_in
-from eventsapp.filters import start_of
 from eventsapp.incoming import MAX_KEY
 from eventsapp.models import CONTACT_ID, DataAttribute, Workspace
 from eventsapp.serializers import ContactIn
@@ -69,7 +69,7 @@ class Kinds:
 
     def see(self, cells: Sequence[str]):
         for kinds, cell in zip(self.of, cells, strict=False):
-            # Beside a text whatever else there is, is one.
+            # One text makes the whole column texts.
             if cell and "text" not in kinds and (cell := bare(cell)):
                 kinds.add(_kind_of(cell))
 
@@ -97,8 +97,8 @@ class Columns:
 
     @classmethod
     def of(cls, workspace: Workspace, header, targets, kinds: Sequence[Collection[str]], tags=()) -> "Columns":
-        """The columns as a workspace takes them now: the cells of a text are texts, and so are those of a new attribute
-        when they are of several kinds."""
+        """The columns as a workspace takes them now: the cells of a text attribute stay texts, and so do those of a new
+        attribute whose cells are of several kinds."""
         types = dict(workspace.attributes.filter(is_guess=False).values_list("name", "data_type"))
         texts = {name for name, type in types.items() if type == DataAttribute.Type.STRING}
         for target, theirs in zip(targets, kinds, strict=True):
@@ -171,7 +171,7 @@ def _attribute(name: str, cell: str, zone: ZoneInfo):
 
 
 def _are_texts(name: str, kinds: set[str]) -> bool:
-    """Whether cells of these kinds are all texts, for what else they could be would not be one type."""
+    """Whether cells of these kinds must be read as texts, since no other single type fits them all."""
     return "text" in kinds or len(kinds) > 1 and not (_is_date(name) and kinds == {"day", "number"})
 
 

@@ -17,7 +17,7 @@ from django.db import IntegrityError, transaction
 
 from eventsapp import attributes, people
 from eventsapp.cells import BOM, Line, bare, rows_in, safe
-from eventsapp.errors import Merged, NotFound, Refused, invalid
+from eventsapp.errors import Merged, NotFound, Refused, invalid, shared
 from eventsapp.importing import ahead
 from eventsapp.incoming import EMAIL
 from eventsapp.ingest import TRIES
@@ -185,8 +185,8 @@ def _store(workspace, rows) -> list[Outcome]:
 class _Crowd:
     """Whomever some rows can be about, as they are after each row: looked up once, written once.
 
-    Nobody else changes them meanwhile, nor makes a person with one of their emails alone; whoever makes one with a new
-    user_id of theirs, or changes another to be one of them, lets the writing fail.
+    Nobody else changes them meanwhile, nor makes a person with one of their emails alone; if somebody makes one with
+    a user_id of theirs, or gives it to another, `write` fails.
     """
 
     def __init__(self, workspace: Workspace, rows: Sequence[Row]):
@@ -211,7 +211,7 @@ class _Crowd:
             self._enter(contact)
         self.tags = _Tags(workspace, rows, self.by_pk)
         self.types = attributes.Types(workspace, [row.fields.get("custom_attributes", {}) for row in rows])
-        self.attributes: list[dict] = []  # that rows gave, and changed
+        self.written: list[dict] = []  # the attributes that rows changed
 
     def _enter(self, contact: Contact):
         if contact.external_id:
@@ -235,8 +235,8 @@ class _Crowd:
         if is_new:
             contact = self._make(row.fields)
         is_changed = not is_new and self._change(contact, row.fields)
-        self.types.learn(row.fields.get("custom_attributes", {}))
-        self.attributes.append(changed)
+        self.types.learn(changed)
+        self.written.append(changed)
         is_tagged = self.tags.put(contact, row.tags)
         return Became.MADE if is_new else Became.CHANGED if is_changed or is_tagged else Became.UNCHANGED
 
@@ -260,7 +260,7 @@ class _Crowd:
         holders = [contact for contact in holders if contact.role != Contact.Role.VISITOR]
         holders = [contact for contact in holders if contact.role == Contact.Role.USER] or holders
         if len(holders) > 1:
-            raise people.shared(email, len(holders))
+            raise Refused(shared(email, len(holders)), status=409)
         return holders[0] if holders else None
 
     def _make(self, fields: dict) -> Contact:
@@ -302,7 +302,7 @@ class _Crowd:
         """Raises IntegrityError when somebody else was faster."""
         # Before anybody is made, as everybody does who makes them.
         self.types.write()
-        if any(map(self.types.misfits, self.attributes)):
+        if any(map(self.types.misfits, self.written)):
             raise IntegrityError("Somebody else gave an attribute another type at this very moment.")
         if self.changed:
             dialect().change_contacts([self.changed[pk] for pk in sorted(self.changed)])

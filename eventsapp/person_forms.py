@@ -8,12 +8,11 @@ from django import forms
 
 from eventsapp.attributes import misfits
 from eventsapp.cells import NUMBER
-from eventsapp.filters import start_of
+from eventsapp.days import day_of, start_of
 from eventsapp.metadata import FILTER_KINDS, kind_of
 from eventsapp.models import Contact, Tag
 from eventsapp.serializers import ContactIn
 from eventsapp.text import fold
-from eventsapp.timeline import day_of
 
 BLANK_ROWS = 3
 MOST_ROWS = 150  # that Django's limit on the fields of a request has room for

@@ -11,6 +11,7 @@ from django.utils.http import urlencode
 from django.views.decorators.http import require_POST
 
 from eventsapp import panels, tags
+from eventsapp.days import day_of
 from eventsapp.erasing import erase
 from eventsapp.errors import Merged, NotFound, Refused
 from eventsapp.exporting import export
@@ -19,7 +20,7 @@ from eventsapp.models import Contact, Event, EventSummary, Role, Tag, place_from
 from eventsapp.pages import staff_page
 from eventsapp.people import archive, block, change_contact, contact_by_id
 from eventsapp.person_forms import DeletionForm, PersonForm, TagForm, attribute_rows
-from eventsapp.timeline import by_day, day_of
+from eventsapp.timeline import by_day
 from eventsapp.views import chips
 
 TIMELINE = 50

@@ -443,8 +443,10 @@ EXPORT = shape(
             "event_summaries": array({"type": "object"}),
             "events": array({"type": "object"}),
             "deliveries": array({"type": "object"}),
+            "notifications": array({"type": "object"}),
         },
-        description="All that is kept of one person: their fields, tags, totals, events and messages.",
+        description="All that is kept of one person: their fields, tags, totals, events and messages, and what "
+        "webhooks told of them.",
     ),
 )
 MERGE_IN = shape(

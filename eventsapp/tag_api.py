@@ -67,7 +67,7 @@ class Tags(ApiView):
             tag = tags.find_or_create(self.workspace, fields["name"])
         tags.put_on_each(tag, tagged)
         if untagged:
-            tags.take_off_all(tag, untagged)
+            tags.take_off_people(tag, untagged)
         return Response(tag_as_json(tag))
 
 

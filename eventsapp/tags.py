@@ -73,13 +73,13 @@ def take_off(tag: Tag, contact: Contact):
         raise NotFound("The contact does not have this tag", "id")
 
 
-def put_on_all(tag: Tag, contacts: Iterable[int]) -> list[int]:
+def put_on_people(tag: Tag, contacts: Iterable[int]) -> list[int]:
     """Put a tag on many people at once; return the ids of those who did not have it. Who is no longer among People is
     left out."""
     people = Contact.objects.filter(workspace=tag.workspace_id, pk__in=contacts).people()
     return dialect().put_tag(tag.pk, people.values_list("pk", flat=True))
 
 
-def take_off_all(tag: Tag, contacts: Iterable[int]) -> list[int]:
+def take_off_people(tag: Tag, contacts: Iterable[int]) -> list[int]:
     """Take a tag off many people at once; return the ids of those who had it."""
     return dialect().take_tag(tag.pk, contacts)

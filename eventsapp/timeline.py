@@ -2,10 +2,11 @@
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from datetime import UTC, date, datetime
+from datetime import date
 from itertools import groupby
 from zoneinfo import ZoneInfo
 
+from eventsapp.days import day_of
 from eventsapp.models import Event
 from eventsapp.panels import Note
 from eventsapp.views import Chip, chips
@@ -39,10 +40,6 @@ def by_day(events: Iterable[Event], notes: Iterable[Note], zone: ZoneInfo) -> li
     told = sorted([*notes, *events], key=_seconds, reverse=True)
     days = groupby(told, key=lambda one: day_of(_seconds(one), zone))
     return [(day, list(_lines(same, zone))) for day, same in days]
-
-
-def day_of(seconds: int, zone: ZoneInfo) -> date:
-    return datetime.fromtimestamp(seconds, UTC).astimezone(zone).date()
 
 
 def _seconds(one: Event | Note) -> int:

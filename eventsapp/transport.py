@@ -5,6 +5,7 @@ shape as a success.
 """
 
 import logging
+from collections.abc import Sequence
 from functools import lru_cache
 
 import msgspec
@@ -185,18 +186,17 @@ def api_path(route: str, view: type[ApiView]):
     return re_path(rf"^{route}/?$", function)
 
 
+def _body(faults: Sequence[Fault], request_id: str | None) -> dict:
+    return {"type": "error.list", "request_id": request_id, "errors": [fault.as_json() for fault in faults]}
+
+
 def error_list(*faults: Fault, request_id: str | None, status: int, headers=None) -> Response:
-    body = {"type": "error.list", "request_id": request_id, "errors": [fault.as_json() for fault in faults]}
-    return Response(body, status=status, headers=headers)
+    return Response(_body(faults, request_id), status=status, headers=headers)
 
 
 def error_response(*faults: Fault, request, status: int) -> HttpResponse:
     """An `error.list` from outside a view of the API."""
-    body = {
-        "type": "error.list",
-        "request_id": getattr(request, "request_id", None),
-        "errors": [fault.as_json() for fault in faults],
-    }
+    body = _body(faults, getattr(request, "request_id", None))
     return HttpResponse(msgspec.json.encode(body), status=status, content_type="application/json")
 
 

@@ -2,7 +2,6 @@
 
 import re
 from dataclasses import dataclass
-from datetime import UTC, datetime
 
 from django.contrib.auth import get_user_model, login
 from django.contrib.auth.decorators import login_required
@@ -15,6 +14,7 @@ from django.template.loader import render_to_string
 from django.urls import reverse
 from django.utils.http import url_has_allowed_host_and_scheme
 
+from eventsapp.days import day_of
 from eventsapp.errors import Fault
 from eventsapp.forms import LoginForm, NewColleagueForm
 from eventsapp.metadata import kind_of, shown
@@ -83,7 +83,7 @@ def _new_user(form):
 
 @dataclass(frozen=True)
 class Chip:
-    """One value of metadata as it is shown. `op` and `value` are what a filter by it says, None when it cannot."""
+    """One value of metadata as it is shown. `filter` ({key, op, value}) is what a filter by it says, if one can."""
 
     key: str
     text: str
@@ -115,11 +115,7 @@ def _filter_by(key, kind, value, zone) -> dict | None:
         case "boolean":
             return {"key": key, "op": "is_true" if value else "is_false"}
         case "date":
-            return {
-                "key": key,
-                "op": "on",
-                "value": datetime.fromtimestamp(value, UTC).astimezone(zone).date().isoformat(),
-            }
+            return {"key": key, "op": "on", "value": day_of(value, zone).isoformat()}
     return None
 
 

@@ -13,6 +13,7 @@ from django.db import connection, transaction
 from django.db.models import Case, Count, IntegerField, QuerySet, Value, When
 from django.utils import timezone
 
+from eventsapp.days import start_of
 from eventsapp.models import EPOCH, Event, EventSummary, EventType, Volume, Workspace
 from eventsapp.sql import database_now, dialect
 
@@ -125,17 +126,13 @@ def last_days(zone: ZoneInfo, days: int = RECENT, now: datetime | None = None) -
     """The last days, and the Unix seconds at which each begins and the last one ends."""
     today = (now or timezone.now()).astimezone(zone).date()
     calendar = [today - timedelta(days=before) for before in reversed(range(days))]
-    return calendar, [_midnight(day, zone) for day in [*calendar, today + timedelta(days=1)]]
+    return calendar, [start_of(day, zone) for day in [*calendar, today + timedelta(days=1)]]
 
 
 def recent(workspace: Workspace) -> dict[int, int]:
     """Return how many events of each type of the workspace (by id) happened in the last 30 days, today included."""
     bars = daily(EventType.objects.filter(workspace=workspace), workspace.zone)
     return {type: sum(bar.count for bar in of_type) for type, of_type in bars.items()}
-
-
-def _midnight(day: date, zone: ZoneInfo) -> int:
-    return int(datetime(day.year, day.month, day.day, tzinfo=zone).timestamp())
 
 
 def _counts(types: Iterable[int], borders: list[int]) -> list[tuple[int, int, int]]:

@@ -16,6 +16,7 @@ from eventsapp.ingest import event_type, ingest
 from eventsapp.models import ApiToken, Contact, EventType, Membership, Role, Source, Workspace, digest_of
 from messaging import rules
 from messaging.models import AutoMessage
+from segments.definition import all_of
 from segments.models import Segment
 
 EMAIL = "demo@example.com"
@@ -145,8 +146,8 @@ def add_segments(workspace: Workspace):
     }
     definitions[FILLED_A_CART] = [{"kind": "event", "event": "added-to-cart", "did": True}]
     for name, conditions in definitions.items():
-        definition = {"version": 1, "match": "all", "conditions": conditions}
-        Segment.objects.get_or_create(workspace=workspace, name=name, defaults={"definition": definition})
+        given = {"definition": all_of(*conditions)}
+        Segment.objects.get_or_create(workspace=workspace, name=name, defaults=given)
 
 
 def add_rule(workspace: Workspace):

@@ -3,7 +3,7 @@ same, and kept here."""
 
 import re
 from collections.abc import Collection
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 
 from django.core.exceptions import ValidationError
 from django.core.validators import URLValidator
@@ -20,7 +20,7 @@ from messaging.text import LONGEST
 from messaging.unless import read_unless
 from messaging.watching import watch_what_is_asked
 from segments.conditions import read_where
-from segments.definition import VERSION, Invalid, parse
+from segments.definition import Invalid, all_of, parse
 from segments.reading import Node, Unreadable
 
 MOST_SECONDS = 366 * 86_400  # of any wait
@@ -49,8 +49,7 @@ def read_rule(rule: AutoMessage, data: dict, needs: Collection[str] = ("name", "
                 found |= read(node.at(name), rule, found)
     starts, stops = (found.get(day, getattr(rule, day)) for day in ("starts_on", "stops_on"))
     if starts and stops and starts > stops:
-        with suppress(Unreadable):
-            raise node.at("stops_on").wrong("The last day is before the first.")
+        node.at("stops_on").wrong("The last day is before the first.")
     if node.faults:
         raise Invalid(node.faults)
     return found
@@ -233,8 +232,7 @@ def audience_as_json(rule: AutoMessage) -> dict | None:
 
 
 def of_segment(pk: int) -> dict:
-    condition = {"kind": "segment", "segment": pk, "op": "in"}
-    return {"version": VERSION, "match": "all", "conditions": [condition]}
+    return all_of({"kind": "segment", "segment": pk, "op": "in"})
 
 
 def as_json(rule: AutoMessage) -> dict:

@@ -1,6 +1,7 @@
 """The rule editor's form: a rule as the fields of its page have it, whatever was typed there."""
 
 import json
+from dataclasses import replace
 from functools import cached_property
 
 from messaging import text
@@ -187,7 +188,7 @@ class RuleForm:
             first = path.partition(".")[0].partition("[")[0]
             step, words = STEPS.get(first, "often"), f"{LABELS.get(path, path)}: {fault.message}"
             if step == "who":
-                row = fault.__class__(fault.code, fault.message, path.removeprefix("audience").removeprefix("."))
+                row = replace(fault, field=path.removeprefix("audience").removeprefix("."))
                 [words] = self.builder.blame([row]) or [None]
             if words:
                 self.faults.setdefault(step, []).append(words)

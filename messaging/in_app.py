@@ -131,13 +131,14 @@ class Mailboxes:
         if self._size >= MOST_MAILBOXES:
             self._kept, self._size = {}, 0
         fresh_until = time.monotonic() + FRESH * random.uniform(1, 1.5)
-        self._kept.setdefault(session.contact, {})[key] = fresh_until, etag, body
-        self._size += 1
+        theirs = self._kept.setdefault(session.contact, {})
+        self._size += key not in theirs
+        theirs[key] = fresh_until, etag, body
         return etag, body
 
     def drop(self, contact: int):
         """Forget one person's (by id): the next who asks gets what the database says."""
-        self._kept.pop(contact, None)
+        self._size -= len(self._kept.pop(contact, ()))
 
     def _look(self):
         """Forget the mailboxes that have changed."""

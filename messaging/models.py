@@ -84,7 +84,7 @@ class Suppression(models.Model):
     email = models.CharField(max_length=765, help_text="As comparisons see it, folded; of somebody deleted a digest.")
     reason = models.CharField(max_length=10, choices=Reason)
     at = models.DateTimeField(default=timezone.now)
-    note = models.TextField(blank=True, help_text="What the provider says of it.")
+    note = models.TextField(blank=True, help_text="What the provider, or the mail server, says of it.")
 
     class Meta:
         ordering = ["-at", "-pk"]
@@ -101,7 +101,7 @@ class Suppression(models.Model):
 
     @classmethod
     def make(cls, workspace: Workspace, email: str, reason: str, note: str):
-        """Write no more to an address (folded here), if nothing keeps mails from it yet."""
+        """Suppress an address, unless it is already. `email` is folded here, `note` is what the far end said."""
         cls.objects.get_or_create(workspace=workspace, email=fold(email), defaults={"reason": reason, "note": note})
 
     @staticmethod

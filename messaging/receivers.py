@@ -146,7 +146,7 @@ def _skip_what_is_too_often(rule: AutoMessage, contact: Contact):
 
 
 @receiver(signals.contact_exporting)
-def name_messages(sender, contact, **kwargs):
+def export_messages(sender, contact, **kwargs):
     return "deliveries", _exported(contact)
 
 
@@ -163,7 +163,7 @@ def _exported(contact: Contact) -> Iterator[dict]:
 
 
 @receiver(signals.contact_exporting)
-def name_notifications(sender, contact, **kwargs):
+def export_notifications(sender, contact, **kwargs):
     return "notifications", _notifications_of(contact)
 
 

@@ -11,6 +11,7 @@ from django.utils.timesince import timesince
 from eventsapp.incoming import read_event
 from eventsapp.models import Contact, Event, EventType
 from messaging import text
+from messaging.models import told_of
 from segments.urlstate import read_json
 
 OFFERED = 10
@@ -36,12 +37,7 @@ class Sample:
     @property
     def data(self) -> dict:
         """What a delivery copies of the event."""
-        return {
-            "id": str(self.event.public_id),
-            "event_name": self.event.type.name,
-            "created_at": self.event.created_at,
-            "metadata": self.event.metadata,
-        }
+        return told_of(self.event, self.event.type.name)
 
     @property
     def as_json(self) -> str:

@@ -119,5 +119,5 @@ def lift_suppression(request, workspace, pk):
     """Write to an address again, until it bounces once more."""
     suppression = get_object_or_404(workspace.suppressions, pk=pk)
     suppression.delete()
-    notices.success(request, f"{suppression.email} gets messages again. The provider may have a list of its own.")
+    notices.success(request, f"{suppression} gets messages again. The provider may have a list of its own.")
     return _back(workspace, "suppressed")

@@ -1,5 +1,6 @@
 """What requests and answers of the API say of messages."""
 
+from eventsapp.incoming import MAX_KEY
 from eventsapp.openapi import record, shape
 from eventsapp.shapes import ADMIN, CONTACT_ID, METADATA, NO_NUL, OR_NULL, array, const, text, unix
 from messaging.conditions import STATES
@@ -130,7 +131,10 @@ UNLESS = shape(
             "event": EVENT_NAME,
             "where": {"anyOf": [array(WHERE, minItems=1), {"type": "null"}]},
             "same": {
-                "anyOf": [array(text("A key of the metadata.", most=190, pattern=KEY), minItems=1), {"type": "null"}],
+                "anyOf": [
+                    array(text("A key of the metadata.", most=MAX_KEY, pattern=KEY), minItems=1),
+                    {"type": "null"},
+                ],
                 "description": "Keys under which it has the same values as the event that triggered.",
             },
         },

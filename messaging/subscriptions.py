@@ -6,7 +6,7 @@ The rules are those of Intercom's webhooks. An error is an attempt that was not 
 from collections.abc import Collection
 from datetime import datetime, timedelta
 
-from django.db import transaction
+from django.db import models, transaction
 from django.utils import timezone
 
 from eventsapp.ingest import event_type
@@ -49,7 +49,7 @@ def keep(subscription: Subscription, *, event_names: Collection[str] | None = No
         if event_names is not None:
             _name(subscription, event_names)
         if subscription.active and not was_active:
-            _ask_from_now_on(subscription, subscription.wishes.all())
+            _ask_from_now_on(subscription.wishes.all())
         elif was_active and not subscription.active:
             _drop_what_waits(subscription)
         if is_new and subscription.active:
@@ -76,14 +76,14 @@ def resume(subscription: Subscription):
         if was_active:
             subscription.notifications.filter(state=State.QUEUED).update(due_at=timezone.now())
         else:
-            _ask_from_now_on(subscription, subscription.wishes.all())
+            _ask_from_now_on(subscription.wishes.all())
         _wake_soon()
 
 
 def delete(subscription: Subscription):
     """Forget it and all that was told to it."""
     with transaction.atomic():
-        # Of its own, and against whoever queues something for it at this moment.
+        # A full lock, not no_key: whoever queues something for it at this moment has to wait.
         types = list(
             Subscription.objects.select_for_update().get(pk=subscription.pk).wishes.values_list("type", flat=True)
         )
@@ -144,11 +144,11 @@ def _name(subscription: Subscription, event_names: Collection[str]):
     new = [Wish(subscription=subscription, type_id=pk, since=database_now()) for pk in sorted(named - before)]
     Wish.objects.bulk_create(new)
     if subscription.active:
-        _ask_from_now_on(subscription, subscription.wishes.filter(type__in=named - before))
+        _ask_from_now_on(subscription.wishes.filter(type__in=named - before))
         _watch(before - named)
 
 
-def _ask_from_now_on(subscription: Subscription, wishes):
+def _ask_from_now_on(wishes: models.QuerySet[Wish]):
     EventType.objects.filter(pk__in=wishes.values("type")).update(watched=True)
     wishes.update(since=database_now(), caught_up=False)
 

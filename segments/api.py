@@ -7,6 +7,7 @@ from django.db.models import Q
 from rest_framework import serializers
 from rest_framework.response import Response
 
+from eventsapp.api import CONTACT_ID as CONTACT_IN_PATH
 from eventsapp.contact_pages import PAGE_PARAMETERS, Cursor, asked_page, envelope, page_of
 from eventsapp.errors import Fault, NotFound, Refused, invalid
 from eventsapp.models import Contact, Scope, key_in
@@ -74,7 +75,7 @@ class ContactSegments(ApiView):
         "Segments",
         answers={200: ("Their segments.", shapes.SEGMENTS_OF_CONTACT)},
         refuses=(404, 410),
-        parameters=[in_path("contact_id", "The contact's id: 24 hex digits.", CONTACT_ID)],
+        parameters=[CONTACT_IN_PATH],
     )
     def get(self, request, contact_id):
         """List the segments that a person belongs to at this moment.

@@ -9,7 +9,7 @@ from typing import ClassVar
 
 from django.db.models import Count, F, Max, Q
 
-from eventsapp.incoming import normal_name
+from eventsapp.incoming import MAX_KEY, MOST_COUNTED, normal_name
 from eventsapp.metadata import kind_of, shown
 from eventsapp.models import Contact, Event, EventSummary, EventType, Tagging, Workspace
 from segments.comparisons import DATE, NUMBER, PRESENCE, Comparison, number_test, read_comparison
@@ -17,7 +17,6 @@ from segments.days import Clock, Span
 from segments.reading import MOST_DAYS, MOST_ID, Node
 from segments.values import Column, InJson, within
 
-MOST_COUNTED = 1_000_000_000
 # Words with gaps: what is said of a question, and what the builder's row of it is made of.
 COUNTED = {
     "gte": "at least {} times", "lte": "at most {} times", "gt": "more than {} times", "lt": "fewer than {} times",
@@ -154,7 +153,7 @@ class Where:
 
 def read_key(node: Node) -> str:
     """Read a key of metadata."""
-    key = node.text(190)
+    key = node.text(MAX_KEY)
     if '"' in key or "\\" in key:
         raise node.wrong("No metadata key holds a quote or a backslash.")
     return key
@@ -361,7 +360,7 @@ class Attribute:
     @classmethod
     def read(cls, node: Node, workspace: Workspace) -> "Attribute":
         node.object({"kind", "field", "op", "value"})
-        field = node.at("field").text(len(CUSTOM) + 190)
+        field = node.at("field").text(len(CUSTOM) + MAX_KEY)
         if field in FIELDS:
             return cls(workspace.pk, field, read_comparison(node, FIELDS[field].kind))
         key = field.removeprefix(CUSTOM)

@@ -4,6 +4,8 @@ from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from zoneinfo import ZoneInfo
 
+from eventsapp.days import day_of, start_of
+
 DAY = 24 * 3600
 
 
@@ -23,7 +25,7 @@ class Clock:
     zone: ZoneInfo
 
     def start_of(self, day: date) -> int:
-        return int(datetime(day.year, day.month, day.day, tzinfo=self.zone).timestamp())
+        return start_of(day, self.zone)
 
     def days(self, first: date | None, last: date | None) -> Span:
         """The calendar days from `first` to `last`, both included."""
@@ -47,8 +49,8 @@ class Clock:
         return f"on {day}, a day ago" if days == 1 else f"on {day}, {days:,} days ago"
 
     def compared(self, op: str, value) -> Span:
-        """The seconds for which a date operator (design: "date ops") holds."""
-        today = datetime.fromtimestamp(self.now, self.zone).date()
+        """The seconds for which a date operator (see docs/segments.md) holds."""
+        today = day_of(self.now, self.zone)
         match op:
             case "less_than_days_ago":
                 return Span(self.now - value * DAY + 1, None)

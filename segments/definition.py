@@ -11,11 +11,16 @@ from segments.conditions import Attribute, DidEvent, EventTime, Tagged, Where, r
 from segments.histories import Aggregate, Sequence
 from segments.reading import MOST_ID, Invalid, Node, Unreadable
 
-__all__ = ["Definition", "Group", "Invalid", "TooMany", "parse", "parse_where"]
+__all__ = ["Definition", "Group", "Invalid", "TooMany", "all_of", "parse", "parse_where"]
 
 VERSION = 1
 DEEPEST = 5
 MOST_CONDITIONS = 100
+
+
+def all_of(*conditions: dict) -> dict:
+    """Return the JSON of a definition for which all of these must hold; of none, for everybody."""
+    return {"version": VERSION, "match": "all", "conditions": list(conditions)}
 
 
 class TooMany(Invalid):

@@ -39,7 +39,7 @@ def _in_group(definition, group: Group, path: str) -> Iterator[Hint]:
         elif _forgets_newcomers(row) and not (group.match == "all" and excluded & {"more_than_days_ago", "before"}):
             yield _newcomers(definition, here, row, group.match)
     if group.match == "any":
-        yield from _matching_everyone(definition, rows, path)
+        yield from _matching_everyone(definition, rows)
 
 
 def _forgets_newcomers(row) -> bool:
@@ -64,7 +64,7 @@ def _newcomers(definition, path: str, row: DidEvent, match: str) -> Hint:
     return Hint(path, words, "Exclude them", data)
 
 
-def _matching_everyone(definition, rows, path: str) -> Iterator[Hint]:
+def _matching_everyone(definition, rows) -> Iterator[Hint]:
     """“Is not A or is not B” holds for everybody: whoever is A is not B."""
     seen = {}
     for here, row in rows:

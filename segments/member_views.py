@@ -35,10 +35,10 @@ def _question(request, workspace) -> dict:
     return {"segment": saved, "data": data, "unread": unread, "q": named.get("q"), "question": urlencode(named)}
 
 
-def _refused(request, error: Invalid | TooSlow):
+def _refused(request, question: dict, error: Invalid | TooSlow):
     """There is nobody to do anything with: say why, on a page, or in the dialog where this was asked."""
     words = [fault.message for fault in error.faults]
-    return render(request, _template(request, "refused"), {"words": words}, status=422)
+    return render(request, _template(request, "refused"), question | {"words": words}, status=422)
 
 
 def _template(request, name: str) -> str:
@@ -63,7 +63,7 @@ def people_why(request, workspace):
                 [contact] = found
                 context |= {"verdict": explain(definition, contact, now), "who": contact.external_id or str(contact)}
     except (Invalid, TooSlow) as error:
-        return _refused(request, error)
+        return _refused(request, context, error)
     context |= {"definition_object": definition, "found": found[:FOUND], "more": len(found) > FOUND}
     return render(request, _template(request, "why"), context)
 
@@ -93,7 +93,7 @@ def people_export(request, workspace):
     try:
         definition, result = _ask(workspace, question["data"])
     except (Invalid, TooSlow) as error:
-        return _refused(request, error)
+        return _refused(request, question, error)
     response = StreamingHttpResponse(csv_of(definition, result), content_type="text/csv; charset=utf-8")
     name = slugify(question["segment"].name) or "people"
     day = timezone.now().astimezone(workspace.zone).date()
@@ -112,7 +112,7 @@ def people_tag(request, workspace):
     try:
         definition, result = _ask(workspace, question["data"])
     except (Invalid, TooSlow) as error:
-        return _refused(request, error)
+        return _refused(request, question, error)
     context = question | {"result": result, "definition_object": definition, "tags": workspace.tags.all()}
     if request.method == "POST":
         adds = request.POST.get("action") != "remove"

@@ -14,6 +14,7 @@ from django.db.models.lookups import Exact
 
 from eventsapp.contact_pages import MOST_PER_PAGE, NEWEST_FIRST, PER_PAGE, SORTS, Order
 from eventsapp.errors import Fault, Refused
+from eventsapp.incoming import MAX_KEY
 from eventsapp.models import Contact, Workspace
 from segments.comparisons import Comparison
 from segments.conditions import CUSTOM, FIELDS
@@ -111,7 +112,7 @@ class _Reader:
         if node.value.get("operator") in ("AND", "OR") and "field" not in node.value:
             return self._group(node, depth)
         node.object({"field", "operator", "value"})
-        field = node.at("field").text(len(CUSTOM) + 190)
+        field = node.at("field").text(len(CUSTOM) + MAX_KEY)
         if field.startswith(CUSTOM):
             return self._attribute(node, field.removeprefix(CUSTOM))
         if field in TEXTS:

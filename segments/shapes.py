@@ -3,10 +3,11 @@
 from django.conf import settings
 
 from eventsapp.contact_pages import MOST_PER_PAGE, SORTS
+from eventsapp.incoming import MAX_KEY, MOST_COUNTED
 from eventsapp.openapi import SHAPES, record, shape
 from eventsapp.shapes import CONTACT, CONTACT_ID, MONEY, NUMBER, SOMETHING, array, const, text, unix
 from segments import comparisons
-from segments.conditions import CUSTOM, FIELDS, MOST_COUNTED
+from segments.conditions import CUSTOM, FIELDS
 from segments.definition import DEEPEST, MOST_CONDITIONS, VERSION
 from segments.histories import FUNCTIONS
 from segments.reading import FIRST_DAY, LAST_DAY, MOST_DAYS, MOST_ID
@@ -113,7 +114,7 @@ WITHIN = shape(
 WHERE = shape(
     "Where",
     _question(
-        {"key": text("A key of the metadata.", most=190, pattern=KEY)},
+        {"key": text("A key of the metadata.", most=MAX_KEY, pattern=KEY)},
         COMPARISONS,
         description="A test of an event's metadata.",
         examples=[{"key": "total", "op": "gt", "value": {"amount": 4900, "currency": "usd"}}],
@@ -173,7 +174,7 @@ CONDITIONS: dict[str, dict] = {
             _kind("aggregate")
             | {
                 "event": EVENT_NAME,
-                "key": text("The key whose values are taken together.", most=190, pattern=KEY),
+                "key": text("The key whose values are taken together.", most=MAX_KEY, pattern=KEY),
                 "function": {"type": "string", "enum": list(FUNCTIONS)},
                 "within": {"anyOf": [WITHIN, {"type": "null"}]},
                 "where": WHERES,
@@ -234,7 +235,7 @@ CONDITIONS: dict[str, dict] = {
                 "field": {
                     "type": "string",
                     "pattern": f"^({'|'.join(FIELDS)}|{CUSTOM.replace('.', '[.]')}{KEY[1:-1]})$",
-                    "maxLength": len(CUSTOM) + 190,
+                    "maxLength": len(CUSTOM) + MAX_KEY,
                     "description": f"One of {', '.join(FIELDS)}; or {CUSTOM} and the attribute's name.",
                 }
             },
@@ -451,7 +452,7 @@ PREVIEW = shape(
 
 FILTER = record(
     {
-        "field": text("Such as role, created_at or custom_attributes.plan.", most=len(CUSTOM) + 190),
+        "field": text("Such as role, created_at or custom_attributes.plan.", most=len(CUSTOM) + MAX_KEY),
         "operator": {"type": "string", "enum": ["=", "!=", "IN", "NIN", ">", "<", ">=", "<=", "~", "!~", "^", "$"]},
         "value": {
             "type": ["string", "number", "boolean", "array", "null"],

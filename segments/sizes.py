@@ -1,13 +1,14 @@
 """How large segments are over time: a point a day and one at each save, counted by the worker."""
 
 from dataclasses import dataclass
-from datetime import date, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from zoneinfo import ZoneInfo
 
 from django.db import transaction
 from django.db.models import F, Max, Q
 from django.utils import timezone
 
+from eventsapp.days import start_of
 from eventsapp.models import Workspace
 from eventsapp.wakeups import wake
 from segments.definition import Invalid, parse
@@ -83,7 +84,7 @@ def recent_sizes(segments: list[Segment], zone: ZoneInfo, *, days: int = FEWEST)
     """Return the same of several segments of one workspace, by their ids; who was never counted is left out."""
     today = timezone.now().astimezone(zone).date()
     first = today - timedelta(days=days - 1)
-    since = datetime(first.year, first.month, first.day, tzinfo=zone)
+    since = datetime.fromtimestamp(start_of(first, zone), UTC)
     counted: dict[int, dict[date, SegmentSize]] = {}
     # Of one day the last point counts.
     for size in SegmentSize.objects.filter(segment__in=segments, at__gte=since, problem="").order_by("at", "pk"):

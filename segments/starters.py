@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from segments.definition import all_of
 from segments.urlstate import encode
 
 
@@ -37,7 +38,7 @@ def starters(events: list[dict]) -> list[Starter]:
 
 
 def _starter(name: str, words: str, *conditions: dict) -> Starter:
-    return Starter(name, words, {"version": 1, "match": "all", "conditions": list(conditions)})
+    return Starter(name, words, all_of(*conditions))
 
 
 def _heard(op: str, days: int) -> dict:

@@ -10,7 +10,7 @@ from django.utils import timezone
 from pyroaring import BitMap
 
 from eventsapp.models import Tag
-from eventsapp.tags import put_on_all, take_off_all
+from eventsapp.tags import put_on_people, take_off_people
 from eventsapp.wakeups import wake
 from segments.models import TagRun
 
@@ -75,7 +75,7 @@ def _step() -> int | None:
     if tag is None:  # it was deleted meanwhile, and with it whatever was done
         run.position, people = run.size, []
     else:
-        changed = (put_on_all if run.adds else take_off_all)(tag, people)
+        changed = (put_on_people if run.adds else take_off_people)(tag, people)
         both = run.changed_ids | BitMap(changed)
         run.changed, run.changed_size = both.serialize(), len(both)
     run.position += len(people)

@@ -20,7 +20,7 @@ from eventsapp.volumes import daily_of
 from segments import urlstate
 from segments.builder import Builder, draft_of, draft_of_refused
 from segments.conditions import CUSTOM, Attribute
-from segments.definition import Definition, Invalid, parse
+from segments.definition import Definition, Invalid, all_of, parse
 from segments.drafts import act, read_form
 from segments.engine import TooSlow, answer, one_moment
 from segments.forms import SegmentForm
@@ -34,7 +34,7 @@ from segments.values import IsOneOf
 PAGE = 50
 FIRST_LOOK = 1  # seconds that the opening of a page waits for a count; the page itself waits for it then
 NEWEST = 5_000  # people of whom a slow question is answered while it is asked of all
-EVERYONE = {"version": 1, "match": "all", "conditions": []}
+EVERYONE = all_of()
 
 
 def new_segment_in(workspace) -> Segment:

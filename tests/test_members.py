@@ -100,10 +100,14 @@ def test_a_segment_explains_itself_and_what_it_refers_to(viewer, shop, buyers, b
     assert fragment.lstrip().startswith("<h2")
 
 
-def test_what_cannot_be_asked_is_told(viewer, page_of):
-    response = viewer.get(page_of("people_why", {"kind": "segment", "segment": 999, "op": "in"}, who="ada"))
+@pytest.mark.parametrize("name", ["people_why", "people_export"])
+def test_what_cannot_be_asked_is_told_and_leads_back_to_what_was_asked(viewer, shop, page_of, name):
+    asked = {"kind": "segment", "segment": 999, "op": "in"}
+    response = viewer.get(page_of(name, asked, who="ada"))
     assert response.status_code == 422
-    assert "No segment here has the id 999." in response.content.decode()
+    page = response.content.decode()
+    assert "No segment here has the id 999." in page
+    assert f'href="{reverse("people", args=[shop.app_id])}?q={encode(definition(asked))}"' in page
 
 
 # All of them ----------------------------------------------------------------------------------------------------------

@@ -62,17 +62,14 @@ def when(context, value) -> str:
         words = f"{timesince(moment, depth=1)} ago"
     else:
         words = f"{moment:%-d %b %Y}"
-    return format_html(
-        '<time datetime="{}" title="{}">{}</time>', moment.isoformat(), f"{moment:%-d %B %Y, %H:%M:%S %Z}", words
-    )
+    return _time(moment, words)
 
 
 @register.simple_tag(takes_context=True)
 def clock_time(context, value) -> str:
     """Unix seconds as the time of their day."""
     moment = _moment(value, _zone(context))
-    title = f"{moment:%-d %B %Y, %H:%M:%S %Z}"
-    return format_html('<time datetime="{}" title="{}">{}</time>', moment.isoformat(), title, f"{moment:%H:%M}")
+    return _time(moment, f"{moment:%H:%M}")
 
 
 @register.simple_tag(takes_context=True)
@@ -84,6 +81,11 @@ def exact_time(context, value) -> str:
         if moment.date() == timezone.now().astimezone(moment.tzinfo).date()
         else f"{moment:%-d %b, %H:%M}"
     )
+    return _time(moment, words)
+
+
+def _time(moment: datetime, words: str) -> str:
+    """These words, over which the pointer finds the exact moment."""
     title = f"{moment:%-d %B %Y, %H:%M:%S %Z}"
     return format_html('<time datetime="{}" title="{}">{}</time>', moment.isoformat(), title, words)
 

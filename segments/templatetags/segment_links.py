@@ -3,6 +3,7 @@
 from django import template
 from django.urls import reverse
 
+from segments.definition import all_of
 from segments.urlstate import encode
 
 register = template.Library()
@@ -28,5 +29,4 @@ def tagged_url(context, tag: int) -> str:
 
 
 def _people_who(context, condition: dict) -> str:
-    definition = {"version": 1, "match": "all", "conditions": [condition]}
-    return f"{reverse('people', args=[context['workspace'].app_id])}?q={encode(definition)}"
+    return f"{reverse('people', args=[context['workspace'].app_id])}?q={encode(all_of(condition))}"

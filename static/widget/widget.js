@@ -6,7 +6,6 @@
   const script = document.currentScript || document.querySelector('script[src*="/widget/"]');
   const before = window.Intercom;
   if (before && before.isEventsapp) {
-    before("reattach_activator");
     before("update", window.intercomSettings);
     return;
   }
@@ -17,7 +16,7 @@
 
   const MOST_EVENTS = 10000, MOST_BYTES = 2e6; // that wait to be sent
   const BATCH_EVENTS = 500, BATCH_BYTES = 5e4; // of one request, small enough to outlive its page
-  const MOST_CLOSED = 20; // messages, that this browser remembers
+  const MOST_CLOSED = 20; // messages that this browser remembers to have been closed
   const UPDATES = 20, UPDATES_IN = 30 * 60e3;
   const SOON = 100, SAVE_AFTER = 250, ADOPT_AFTER = 15e3, LONGEST_PAUSE = 60e3; // milliseconds
   const POLL = 2e3, POLL_IDLE = 10e3, IDLE_AFTER = 60e3, EAGER = [300, 700, 1200, 1700];
@@ -345,7 +344,7 @@
 
   // The next page, and another tab, may ask before the server heard of it: nothing that was closed comes back.
   let closed = [];
-  const dismissed = () => [...new Set([...(store.get(DONE) || "").split(" "), ...closed])].slice(-MOST_CLOSED);
+  const dismissed = () => [...new Set([...(store.get(DONE) || "").split(" "), ...closed])].filter(Boolean).slice(-MOST_CLOSED);
   function dismiss(message) {
     closed.push(message.id);
     store.set(DONE, dismissed().join(" "));
@@ -611,6 +610,7 @@
     me = null;
     messages = [];
     reports = [];
+    closed = [];
     answered = "";
     isOpen = false;
     shown = undefined;
