@@ -19,10 +19,18 @@ from eventsapp.models import Contact, Event, EventSummary, Scope, place_from
 from eventsapp.openapi import JSON, filter_parameters, header, in_path, operation, query
 from eventsapp.people import archive, block, change_contact, contact_by_id, contact_named, create_contact
 from eventsapp.request_log import notes_of, notes_of_batch
-from eventsapp.serializers import ContactIn, contact_as_json, event_as_json, summary_as_json, user_as_json
+from eventsapp.serializers import (
+    ContactIn,
+    contact_as_json,
+    event_as_json,
+    list_of_contact,
+    summary_as_json,
+    user_as_json,
+)
 from eventsapp.transport import ApiView, body_of, number_in, truth_in
 
 PER_PAGE, MOST_PER_PAGE = 50, 200
+NOT_KEPT = in_path("what", "What is asked for.", {"type": "string", "enum": ["companies", "notes", "subscriptions"]})
 CONTACT_ID = in_path("contact_id", "The contact's id: 24 hex digits.", shapes.CONTACT_ID)
 
 
@@ -298,6 +306,23 @@ class OneContact(ApiView):
         told = _named(contact) | {"deleted": True}
         erase(contact)
         return Response(told)
+
+
+class NotKeptOfContact(ApiView):
+    """`GET /contacts/{id}/companies`, `/notes` and `/subscriptions`, which a contact names as what else there is."""
+
+    scopes = {"GET": Scope.READ}
+
+    @operation(
+        "list_nothing_of_contact",
+        "People",
+        answers={200: ("Nothing.", shapes.NOTHING)},
+        refuses=(404, 410),
+        parameters=[CONTACT_ID, NOT_KEPT],
+    )
+    def get(self, request, contact_id, what):
+        """List what is not kept here: companies, notes, and subscriptions to kinds of mails."""
+        return Response(list_of_contact(contact_by_id(self.workspace, contact_id), what, []))
 
 
 class ExportContact(ApiView):

@@ -12,6 +12,7 @@ urlpatterns = [
     api_path("contacts/convert", visitors_api.ConvertLead),
     api_path("contacts/find_by_external_id/(?P<external_id>.+?)", api.ContactByExternalId),
     api_path("contacts/(?P<contact_id>[^/]+)", api.OneContact),
+    api_path("contacts/(?P<contact_id>[^/]+)/(?P<what>companies|notes|subscriptions)", api.NotKeptOfContact),
     api_path("contacts/(?P<contact_id>[^/]+)/export", api.ExportContact),
     api_path("contacts/(?P<contact_id>[^/]+)/archive", api.ArchiveContact),
     api_path("contacts/(?P<contact_id>[^/]+)/unarchive", api.UnarchiveContact),

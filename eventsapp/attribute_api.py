@@ -4,6 +4,7 @@ from rest_framework import serializers
 from rest_framework.response import Response
 
 from eventsapp import attributes, shapes
+from eventsapp.attributes import fault_in_name
 from eventsapp.errors import Refused, invalid, missing
 from eventsapp.models import DataAttribute, Scope, Workspace
 from eventsapp.openapi import in_path, operation, query
@@ -58,13 +59,13 @@ class AttributeIn(AttributeChanges):
     """An attribute to make."""
 
     archived = None
-    name = Text(max_length=255)
+    name = Text()
     model = serializers.ChoiceField(choices=MODELS)
     data_type = serializers.ChoiceField(choices=list(TYPES))
 
     def validate_name(self, name):
-        if "." in name or "$" in name:
-            raise serializers.ValidationError("A name of an attribute holds neither . nor $. Write - or _ instead.")
+        if fault := fault_in_name(name):
+            raise serializers.ValidationError(fault)
         return name
 
     def validate_model(self, model):

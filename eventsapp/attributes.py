@@ -9,6 +9,7 @@ from django.db import transaction
 from django.utils import timezone
 
 from eventsapp.errors import Fault, NotFound, Refused, invalid
+from eventsapp.incoming import fault_in_value
 from eventsapp.metadata import FILTER_KINDS, kind_of
 from eventsapp.models import Contact, DataAttribute, Workspace, key_in
 from eventsapp.panels import Dependent, listed
@@ -28,6 +29,13 @@ KINDS = {
 
 # Each answers with what would miss an attribute; upper apps add theirs.
 used_by: list[Callable[[DataAttribute], list[Dependent]]] = []
+
+
+def fault_in_name(name: str) -> str | None:
+    """Return what is wrong with the name of an attribute, as a sentence, or None."""
+    if "." in name or "$" in name:
+        return "A name of an attribute holds neither . nor $. Write - or _ instead."
+    return fault_in_value(name, None)
 
 
 def type_of(name: str, value) -> str | None:
@@ -191,6 +199,8 @@ def change(
         raise NotFound("Data attribute not found", "id")
     if data_type and data_type != attribute.data_type:
         _give_type(attribute, data_type)
+    # Whoever says something of it means it as it is.
+    attribute.is_guess = attribute.is_guess and not data_type and not fields.get("options")
     if archived and (users := [user for users in used_by for user in users(attribute)]):
         message = f"{attribute} is used by {listed(users)}. Change that first."
         raise Refused(Fault("data_invalid", message, "archived"), status=422)

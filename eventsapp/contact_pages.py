@@ -17,6 +17,12 @@ from eventsapp.transport import number_in
 PER_PAGE, MOST_PER_PAGE = 50, 150
 LEGACY_MOST_PER_PAGE, LEGACY_MOST_PAGES = 60, 10_000
 SORTS = ("created_at", "updated_at", "signed_up_at", "last_seen_at")
+# By their names in API 1.x.
+LEGACY_SORTS = dict(zip(SORTS, SORTS, strict=True)) | {"last_request_at": "last_seen_at"}
+LEGACY_ORDER = [
+    query("sort", "Of a list: by which time.", {"type": "string", "enum": list(LEGACY_SORTS), "default": "created_at"}),
+    query("order", "Of a list: from the earliest, or from the latest.", {"type": "string", "enum": ["asc", "desc"]}),
+]
 
 
 @dataclass(frozen=True)
@@ -124,14 +130,26 @@ def envelope(contacts, total: int, *, page: int, per_page: int, following: Curso
 
 def legacy_page_of(contacts, asked, kind: str, same: dict) -> dict:
     """Return the page of a queryset that a query of API 1.x asks for, as JSON. `kind` is user or contact, `same` what
-    of the query goes for the next page, too. Raises Refused."""
+    of the query, beside its order, goes for the next page, too. Raises Refused."""
     per_page = number_in(asked, "per_page", PER_PAGE, most=LEGACY_MOST_PER_PAGE)
     page = number_in(asked, "page", 1, most=LEGACY_MOST_PAGES)
     cursor = Cursor.read(asked["starting_after"]) if asked.get("starting_after") else None
-    found, page, following = part_of(contacts, per_page=per_page, cursor=cursor, page=page)
+    order, said = _legacy_order(asked)
+    found, page, following = part_of(contacts, per_page=per_page, cursor=cursor, order=order, page=page)
     total = contacts.count()
     pages = pages_of(total, page=page, per_page=per_page)
     if following:
-        query = urlencode(same | {"per_page": per_page, "starting_after": str(following)})
+        query = urlencode(same | said | {"per_page": per_page, "starting_after": str(following)})
         pages["next"] = f"{settings.BASE_URL}/{kind}s?{query}"
     return {"type": f"{kind}.list", f"{kind}s": users_as_json(found), "total_count": total, "pages": pages}
+
+
+def _legacy_order(asked) -> tuple[Order, dict[str, str]]:
+    """Return the order that a query of API 1.x asks for, and what of the query says so. Raises Refused."""
+    said = {name: asked[name] for name in ("sort", "order") if asked.get(name)}
+    field, direction = said.get("sort", NEWEST_FIRST.field), said.get("order", "desc")
+    if field not in LEGACY_SORTS:
+        raise Refused(invalid("sort", f"sort must be one of: {', '.join(LEGACY_SORTS)}."))
+    if direction not in ("asc", "desc"):
+        raise Refused(invalid("order", "order must be asc or desc."))
+    return Order(LEGACY_SORTS[field], ascending=direction == "asc"), said

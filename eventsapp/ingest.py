@@ -288,6 +288,12 @@ def event_type(workspace: Workspace, name: str) -> EventType:
         return EventType.objects.get(workspace=workspace, name=name)
 
 
+def names_without_room(workspace: Workspace, names: Iterable[str]) -> set[str]:
+    """Return those of these (normalised) names for which the workspace has no room: new ones beyond its limit."""
+    names = dict.fromkeys(names)
+    return names.keys() - _allowed(workspace, names, _known(workspace, set(), names)[1])
+
+
 def _allowed(workspace, names: Iterable[str], types) -> set[str]:
     """Return the names that are there, and as many new ones as the workspace has room for, in the order sent.
 

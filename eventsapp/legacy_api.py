@@ -13,6 +13,7 @@ from eventsapp.bulk import append, open_job, read_job
 from eventsapp.contact_pages import (
     LEGACY_MOST_PAGES,
     LEGACY_MOST_PER_PAGE,
+    LEGACY_ORDER,
     PER_PAGE,
     Cursor,
     legacy_page_of,
@@ -42,9 +43,10 @@ def _number(most: int, default: int) -> dict:
 
 
 class Users(ApiView):
-    """`POST /users` makes or changes a user; `GET /users?user_id=` or `?email=` finds one, `GET /users` lists them."""
+    """`POST /users` makes or changes a user; `GET /users?user_id=` or `?email=` finds one and `DELETE` deletes them,
+    `GET /users` lists all."""
 
-    scopes = {"POST": Scope.PEOPLE_WRITE, "GET": Scope.READ}
+    scopes = {"POST": Scope.PEOPLE_WRITE, "GET": Scope.READ, "DELETE": Scope.PEOPLE_WRITE}
 
     @operation(
         "make_or_change_user",
@@ -78,6 +80,7 @@ class Users(ApiView):
             query("per_page", "Of a list: how many at once.", _number(LEGACY_MOST_PER_PAGE, PER_PAGE)),
             query("page", "Of a list: which page.", _number(LEGACY_MOST_PAGES, 1)),
             query("starting_after", "Of a list: what pages.next says.", {"type": "string"}),
+            *LEGACY_ORDER,
         ],
     )
     def get(self, request):
@@ -88,8 +91,30 @@ class Users(ApiView):
         asked = request.query_params
         if not asked.get("user_id") and not asked.get("email"):
             return Response(_asked_for(self.workspace, asked))
-        user = contact_named(self.workspace, user_id=asked.get("user_id"), email=asked.get("email"))
-        return Response(user_as_json(user))
+        return Response(user_as_json(self._named(asked)))
+
+    @operation(
+        "delete_user_named",
+        "API 1.x",
+        answers={200: ("The user, who is deleted now.", shapes.USER)},
+        refuses=(404, 409),
+        parameters=[
+            query("user_id", "Your own id of the person.", {"type": "string", "examples": ["a-former-user"]}),
+            query("email", "Their email, where you have no user_id.", {"type": "string"}),
+        ],
+    )
+    def delete(self, request):
+        """Delete the user with this user_id or email for good, with all that is kept of them."""
+        return Response(_deleted(self._named(request.query_params)))
+
+    def _named(self, asked) -> Contact:
+        return contact_named(self.workspace, user_id=asked.get("user_id"), email=asked.get("email"))
+
+
+def _deleted(user: Contact) -> dict:
+    told = user_as_json(user)
+    erase(user)
+    return told
 
 
 def _asked_for(workspace, asked) -> dict:
@@ -156,10 +181,7 @@ class OneUser(ApiView):
     )
     def delete(self, request, contact_id):
         """Delete a user for good, with all that is kept of them."""
-        user = contact_by_id(self.workspace, contact_id)
-        told = user_as_json(user)
-        erase(user)
-        return Response(told)
+        return Response(_deleted(contact_by_id(self.workspace, contact_id)))
 
 
 class BulkEvents(ApiView):

@@ -812,13 +812,16 @@ class BulkJob(models.Model):
     """Events that came as items of a bulk request of API 1.x. Each request is a task: its number of items, and of those
     that failed. `failed` holds the first of these, each as a JSON text: {"item": …, "errors": […]}."""
 
-    workspace = models.ForeignKey(Workspace, models.CASCADE, related_name="+")
+    workspace = models.ForeignKey(Workspace, models.CASCADE, related_name="+", db_index=False)
     public_id = models.CharField(max_length=40, unique=True, default=new_job_id)
     created_at = models.DateTimeField(default=timezone.now)
     updated_at = models.DateTimeField(default=timezone.now)
     closing_at = models.DateTimeField()
     tasks = models.JSONField(default=list)
     failed = models.JSONField(default=list)
+
+    class Meta:
+        indexes = [models.Index(fields=["workspace", "created_at"], name="bulk_job_oldest")]
 
     def __str__(self):
         return self.public_id

@@ -22,6 +22,9 @@ def contact_by_id(workspace: Workspace, public_id: str) -> Contact:
     raise NotFound("User Not Found", "id")
 
 
+MOST_SHARING = 50  # of those with one email, who are counted where nobody is meant by it
+
+
 def contact_named(workspace: Workspace, *, id=None, user_id=None, email=None) -> Contact:
     """Return the one contact that a reading request names. Raises NotFound, or Refused (409) when several share the
     email and (400) when nobody is named."""
@@ -31,7 +34,8 @@ def contact_named(workspace: Workspace, *, id=None, user_id=None, email=None) ->
     if user_id:
         found, field = list(present.filter(external_id=user_id)[:1]), "user_id"
     elif email:
-        found, field = list(present.filter(email_folded=fold(email)).exclude(role=Contact.Role.VISITOR)[:50]), "email"
+        same = present.filter(email_folded=fold(email)).exclude(role=Contact.Role.VISITOR)
+        found, field = list(same[:MOST_SHARING]), "email"
         found = [contact for contact in found if contact.role == Contact.Role.USER] or found
     else:
         raise Refused(
@@ -70,9 +74,9 @@ def create_contact(workspace: Workspace, fields: dict, *, settles: bool = True) 
 def change_or_create_user(
     workspace: Workspace, public_id: str | None, fields: dict, *, settles: bool = True
 ) -> Contact:
-    """Do what `POST /users` of Intercom's API 1.x does: change the user with this id, else this external_id, else this
-    email; make one when nobody is found. Raises NotFound for an unknown id, Refused as `change_contact`, and (409) when
-    several share the email."""
+    """Do what `POST /users` of Intercom's API 1.x does: change the person with this id, else this external_id, else the
+    user with this email; make one when nobody is found. Raises NotFound for an unknown id, Refused as `change_contact`,
+    and (409) when several share the email."""
     if public_id:
         return change_contact(contact_by_id(workspace, public_id), fields, settles=settles)
     for _ in range(TRIES):
@@ -87,17 +91,18 @@ def change_or_create_user(
 
 
 def _user_named(workspace, external_id, email) -> Contact | None:
-    if not external_id:
-        try:
-            return contact_named(workspace, email=email)
-        except NotFound:
-            return None
+    """A lead with the email is somebody else, to 1.x."""
     present = Contact.objects.filter(workspace=workspace).present()
-    if user := present.filter(external_id=external_id).first():
+    if external_id and (user := present.filter(external_id=external_id).first()):
         return user
-    # As with events, who is known by the email alone becomes the one with the new user_id.
-    nameless = present.filter(role=Contact.Role.USER, external_id=None)
-    return nameless.filter(email_folded=fold(email)).first() if email else None
+    same = present.filter(role=Contact.Role.USER, email_folded=fold(email)) if email else present.none()
+    if external_id:
+        # As with events, who is known by the email alone becomes the one with the new user_id.
+        return same.filter(external_id=None).first()
+    users = list(same[:MOST_SHARING])
+    if len(users) > 1:
+        raise Refused(shared(email, len(users)), status=409)
+    return users[0] if users else None
 
 
 def archive(contact: Contact, *, archived: bool) -> Contact:

@@ -1,7 +1,8 @@
 """People from files: what becomes of each row, some hundred rows in one transaction.
 
 It is what `POST /users` does with each of them, one after the other: change the person with this id, else this user_id,
-else this email; make one when nobody is found. Fires no message and makes no event; running it again changes nothing.
+else the user (or lead, where the row says so) with this email; make one when nobody is found. Fires no message and
+makes no event; running it again changes nothing.
 """
 
 import csv
@@ -241,7 +242,7 @@ class _Crowd:
         return Became.MADE if is_new else Became.CHANGED if is_changed or is_tagged else Became.UNCHANGED
 
     def _named(self, row: Row) -> Contact | None:
-        """As `people.change_or_create_user` finds them."""
+        """As `people.change_or_create_user` finds them, but for leads."""
         if row.public_id:
             contact = self.by_pk.get(self.workspace.contact_pk(row.public_id))
             if contact is None:
@@ -257,8 +258,7 @@ class _Crowd:
                 return holder
             # Who is known by the email alone becomes the one with the new user_id.
             return next(filter(_is_nameless, holders), None)
-        holders = [contact for contact in holders if contact.role != Contact.Role.VISITOR]
-        holders = [contact for contact in holders if contact.role == Contact.Role.USER] or holders
+        holders = [contact for contact in holders if contact.role == row.fields.get("role", Contact.Role.USER)]
         if len(holders) > 1:
             raise Refused(shared(email, len(holders)), status=409)
         return holders[0] if holders else None

@@ -1,12 +1,16 @@
 """How people and events look in the API, and what may be written of a person."""
 
 import json
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
+from functools import reduce
+from operator import or_
 
 from django.conf import settings
 from django.db.models import prefetch_related_objects
 from rest_framework import serializers
 
+from eventsapp.attributes import fault_in_name
 from eventsapp.errors import Refused, invalid, missing
 from eventsapp.incoming import EMAIL, FUTURE, fault_in_value
 from eventsapp.models import BulkJob, Contact, Tag, now_in_seconds
@@ -60,24 +64,34 @@ NOBODY_KNOWS = """
 """.split()
 
 
+# Each answers with fields of the contact object that only upper apps know, by the contact's id; they add theirs.
+known_above: list[Callable[[Sequence[Contact]], dict[int, dict]]] = []
+
+
 def tag_as_json(tag: Tag) -> dict:
     return {"type": "tag", "id": str(tag.pk), "name": tag.name}
 
 
+def list_of_contact(contact: Contact, what: str, data: list) -> dict:
+    """A list within a contact object, and by itself at its url."""
+    url = f"/contacts/{contact.public_id}/{what}"
+    return {"type": "list", "data": data, "url": url, "total_count": len(data), "has_more": False}
+
+
 def contacts_as_json(contacts: list[Contact]) -> list[dict]:
-    """Contact objects, with one look-up for the tags of all of them."""
+    """Contact objects, with one look-up for the tags of all of them, and one for each of `known_above`."""
     prefetch_related_objects(contacts, "taggings")
-    return [contact_as_json(contact) for contact in contacts]
+    above = [ask(contacts) for ask in known_above]
+    return [reduce(or_, (told[one.pk] for told in above), _contact_as_json(one)) for one in contacts]
 
 
 def contact_as_json(contact: Contact) -> dict:
     """The contact object of Intercom's API 2.x; what we don't keep is null there."""
+    return contacts_as_json([contact])[0]
+
+
+def _contact_as_json(contact: Contact) -> dict:
     tags = sorted(tagging.tag_id for tagging in contact.taggings.all())
-
-    def listed(what, data):
-        url = f"/contacts/{contact.public_id}/{what}"
-        return {"type": "list", "data": data, "url": url, "total_count": len(data), "has_more": False}
-
     place = dict.fromkeys(("country", "region", "city", "country_code", "continent_code"))
     return dict.fromkeys(NOBODY_KNOWS) | {
         "type": "contact",
@@ -89,8 +103,6 @@ def contact_as_json(contact: Contact) -> dict:
         "phone": contact.phone,
         "name": contact.name,
         "social_profiles": {"type": "list", "data": []},
-        "has_hard_bounced": False,
-        "marked_email_as_spam": False,
         "unsubscribed_from_emails": contact.unsubscribed_from_emails,
         "created_at": contact.created_at,
         "updated_at": contact.updated_at,
@@ -98,22 +110,26 @@ def contact_as_json(contact: Contact) -> dict:
         "last_seen_at": contact.last_seen_at,
         "location": {"type": "location"} | place,
         "custom_attributes": contact.custom_attributes,
-        "tags": listed("tags", [{"type": "tag", "id": str(pk), "url": f"/tags/{pk}"} for pk in tags]),
-        "notes": listed("notes", []),
-        "companies": listed("companies", []),
-        "opted_out_subscription_types": listed("subscriptions", []),
-        "opted_in_subscription_types": listed("subscriptions", []),
+        "tags": list_of_contact(contact, "tags", [{"type": "tag", "id": str(pk), "url": f"/tags/{pk}"} for pk in tags]),
+        "notes": list_of_contact(contact, "notes", []),
+        "companies": list_of_contact(contact, "companies", []),
+        "opted_out_subscription_types": list_of_contact(contact, "subscriptions", []),
+        "opted_in_subscription_types": list_of_contact(contact, "subscriptions", []),
     }
 
 
 def users_as_json(contacts: list[Contact]) -> list[dict]:
     """User objects, with one look-up for the tags of all of them."""
     prefetch_related_objects(contacts, "taggings__tag")
-    return [user_as_json(contact) for contact in contacts]
+    return [_user_as_json(contact) for contact in contacts]
 
 
 def user_as_json(contact: Contact) -> dict:
     """The user object of Intercom's API 1.x (a lead's is called a contact there)."""
+    return users_as_json([contact])[0]
+
+
+def _user_as_json(contact: Contact) -> dict:
     tags = sorted((tagging.tag for tagging in contact.taggings.all()), key=lambda tag: tag.name_folded)
     return {
         "type": "contact" if contact.role == Contact.Role.LEAD else "user",
@@ -224,22 +240,25 @@ class Text(serializers.CharField):
 class ContactIn(serializers.Serializer):
     """What an app may write of a person."""
 
-    role = serializers.ChoiceField(choices=["user", "lead"], required=False)
+    role = serializers.ChoiceField(choices=["user", "lead"], required=False, allow_null=True)
     external_id = Text(max_length=255, required=False, allow_null=True)
     email = Text(max_length=255, required=False, allow_null=True)
     name = Text(max_length=255, required=False, allow_null=True, allow_blank=True)
     phone = Text(max_length=64, required=False, allow_null=True, allow_blank=True)
     signed_up_at = UnixTime(required=False, allow_null=True)
     last_seen_at = UnixTime(required=False, allow_null=True)
-    unsubscribed_from_emails = Truth(required=False)
-    custom_attributes = serializers.DictField(required=False)
+    unsubscribed_from_emails = Truth(required=False, allow_null=True)
+    custom_attributes = serializers.DictField(required=False, allow_null=True)
+    # Where a null, as typed SDKs send it, says nothing.
+    SILENT = ("role", "unsubscribed_from_emails", "custom_attributes")
 
     def to_internal_value(self, data):
         if isinstance(data, dict) and (user_id := data.get("user_id")) is not None:
             if isinstance(user_id, bool) or not isinstance(user_id, str | int):
                 raise serializers.ValidationError({"user_id": "user_id must be a text."})
             data = {"external_id": str(user_id)} | data
-        return super().to_internal_value(data)
+        told = super().to_internal_value(data)
+        return {name: value for name, value in told.items() if value is not None or name not in self.SILENT}
 
     def validate_email(self, email):
         if email is not None and not EMAIL.match(email):
@@ -248,13 +267,11 @@ class ContactIn(serializers.Serializer):
 
     def validate_custom_attributes(self, attributes):
         faults = {}
-        for key, value in attributes.items():
+        for key, value in (attributes or {}).items():
             if isinstance(value, dict | list):
                 faults[key] = ["An attribute is a text, a number or a boolean, not an object or a list."]
-            elif fault := fault_in_value(key, value):
+            elif fault := fault_in_value(key, value) or fault_in_name(key):
                 faults[key] = [fault]
-            elif "." in key or "$" in key:
-                faults[key] = ["A name of an attribute holds neither . nor $. Write - or _ instead."]
         if faults:
             raise serializers.ValidationError(faults)
         return attributes

@@ -88,12 +88,14 @@ METADATA = shape(
         "examples": [{"order_date": 1759990000, "price": {"amount": 2999, "currency": "usd"}}],
     },
 )
+WITHIN_NAME = r'[^"\\\u0000-\u001f.$]'
+ATTRIBUTE_NAME = rf'^{WITHIN_NAME}*[^\s"\\\u0000-\u001f.$]{WITHIN_NAME}*$'
 ATTRIBUTES = shape(
     "CustomAttributes",
     {
         "type": "object",
         "description": "Texts, numbers and booleans. When a person is changed, null takes an attribute away.",
-        "propertyNames": KEY | {"pattern": r'^[^"\\\u0000-\u001f.$]+$'},
+        "propertyNames": KEY | {"pattern": f"^{WITHIN_NAME}+$"},
         "additionalProperties": {"anyOf": PLAIN},
         "examples": [{"plan": "pro", "seats": 3}],
     },
@@ -318,7 +320,7 @@ BATCH = shape(
 
 TEXT_OR_NULL = {"type": ["string", "null"], "maxLength": MAX_TEXT, "pattern": SOMETHING}
 CONTACT_FIELDS = {
-    "role": {"type": "string", "enum": ["user", "lead"], "description": "A user unless you say lead."},
+    "role": {"type": ["string", "null"], "enum": ["user", "lead", None], "description": "A user unless you say lead."},
     "external_id": TEXT_OR_NULL | {"description": "Your own id of the person; an event's user_id."},
     "user_id": {
         "type": ["string", "integer", "null"],
@@ -331,8 +333,8 @@ CONTACT_FIELDS = {
     "phone": {"type": ["string", "null"], "maxLength": 64, "pattern": NO_NUL},
     "signed_up_at": unix("In Unix seconds; not more than a day ahead.", or_null=True),
     "last_seen_at": unix("In Unix seconds; not more than a day ahead.", or_null=True),
-    "unsubscribed_from_emails": {"type": "boolean"},
-    "custom_attributes": ATTRIBUTES,
+    "unsubscribed_from_emails": {"type": ["boolean", "null"]},
+    "custom_attributes": {"anyOf": [ATTRIBUTES, {"type": "null"}]},
 }
 A_CONTACT = {
     "external_id": "314159",
@@ -657,7 +659,7 @@ ATTRIBUTE_IN = shape(
     "DataAttributeIn",
     record(
         {
-            "name": text("As it is written in custom_attributes.", pattern=r"^[^\u0000.$]*[^\s\u0000.$][^\u0000.$]*$"),
+            "name": text("As it is written in custom_attributes.", most=MAX_KEY, pattern=ATTRIBUTE_NAME),
             "model": const("contact"),
             "data_type": ATTRIBUTE_TYPE,
             **ATTRIBUTE_FIELDS,

@@ -160,7 +160,9 @@ def _visitor(workspace, named, *, role: str = Contact.Role.VISITOR) -> Contact:
     if not any(isinstance(one, str) and one for one in (public_id, user_id)):
         raise Refused(Fault("parameter_not_found", f"Say which {role}: write one of user_id, id.", "user_id"))
     if not isinstance(public_id, str):
-        found = Contact.objects.filter(workspace=workspace, external_id=user_id, deleted_at=None).only("pk").first()
+        named = Contact.objects.filter(workspace=workspace, external_id=user_id, deleted_at=None)
+        # PostgreSQL is not even asked for a NUL.
+        found = None if "\0" in user_id else named.only("pk").first()
         if found is None:
             raise NotFound(f"{role.capitalize()} Not Found", "user_id")
         public_id = workspace.contact_id(found.pk)

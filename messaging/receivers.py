@@ -1,6 +1,6 @@
 """Hears what the apps below announce, and adds to their pages what it knows."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 
 from django.db import transaction
@@ -8,7 +8,7 @@ from django.db.models import Q
 from django.db.models.functions import Coalesce
 from django.dispatch import receiver
 
-from eventsapp import attributes, health, signals, tags
+from eventsapp import attributes, health, serializers, signals, tags
 from eventsapp.models import Contact, Event, event_uuid
 from eventsapp.panels import Dependent, Note, person_panels, settings_panels, timeline_notes, type_users
 from eventsapp.text import fold
@@ -178,6 +178,26 @@ def _notifications_of(contact: Contact) -> Iterator[dict]:
         before = page[-1].pk
 
 
+def bounces_of(contacts: Sequence[Contact]) -> dict[int, dict]:
+    """Return, by contact, whether their address has bounced for good, and whether they called a mail spam."""
+    emails = {contact.email_folded for contact in contacts if contact.email_folded}
+    # Of somebody deleted who had the address, there is a digest of it.
+    spelled = {email: {email, Suppression.digest_of(email)} for email in emails}
+    kept = Suppression.objects.filter(
+        workspace__in={contact.workspace_id for contact in contacts}, email__in=set().union(*spelled.values())
+    )
+    rows = kept.values_list("workspace", "email", "reason") if emails else ()
+    reasons = {(workspace, email): reason for workspace, email, reason in rows}
+    told = {}
+    for contact in contacts:
+        found = {reasons.get((contact.workspace_id, email)) for email in spelled.get(contact.email_folded, ())}
+        told[contact.pk] = {
+            "has_hard_bounced": Suppression.Reason.BOUNCE in found,
+            "marked_email_as_spam": Suppression.Reason.COMPLAINT in found,
+        }
+    return told
+
+
 def oldest_due_delivery():
     """Since when the oldest delivery that could go out has been waiting."""
     return Delivery.objects.due().order_by("due_at").values_list("due_at", flat=True).first()
@@ -270,4 +290,5 @@ timeline_notes.append(messages_in_timeline)
 settings_panels.append(message_settings)
 type_users += [rules_naming, subscriptions_naming]
 tags.used_by.append(rules_with)
+serializers.known_above.append(bounces_of)
 attributes.used_by.append(rules_comparing)

@@ -132,6 +132,8 @@ def _reader(workspace, named) -> Contact:
     if not isinstance(named.get("type", ""), str):
         raise Refused(invalid("to.type", "type must be a text, such as user. It is ignored: leave it out."))
     names = {name: named[name] for name in ("id", "user_id", "email") if named.get(name) is not None}
+    if isinstance(names.get("user_id"), int) and not isinstance(names["user_id"], bool):
+        names["user_id"] = str(names["user_id"])
     for name, value in names.items():
         if not isinstance(value, str) or not value.strip() or len(value) > MAX_TEXT or "\0" in value:
             raise Refused(invalid(f"to.{name}", f"{name} must be a text of at most {MAX_TEXT} characters."))

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 
 from eventsapp.errors import Fault, Refused, invalid, missing
 from eventsapp.incoming import MAX_NAME, normal_name
+from eventsapp.ingest import names_without_room
 from messaging.channels.outgoing import fault_in_url
 from messaging.models import Subscription
 
@@ -77,6 +78,9 @@ def _event_names(subscription, sent, found) -> Iterator[Fault]:
         yield invalid(field, 'event_names must be a list of texts, such as ["placed-order"].')
     elif fault := fault_in_names(names):
         yield invalid(field, fault)
+    elif names_without_room(subscription.workspace, map(normal_name, names)):
+        limit = subscription.workspace.event_name_limit
+        yield invalid(field, f"The workspace has room for {limit} event names. Name events that are there already.")
     else:
         found["event_names"] = list(dict.fromkeys(map(normal_name, names)))
 

@@ -136,6 +136,14 @@ def test_what_a_browser_says_is_a_guess_that_an_app_corrects(api, shop):
     faults(api.post("/users", {"user_id": "1", "custom_attributes": {"plan": 3}}))
 
 
+@pytest.mark.parametrize("said", [{"data_type": "string"}, {"options": [{"value": "free"}, {"value": "pro"}]}])
+def test_a_guess_that_is_confirmed_binds_apps(api, shop, said):
+    learn(shop, [{"plan": "free"}], settles=False)
+    assert api.put(f"/data_attributes/{shop.attributes.get().pk}", said).status_code == 200
+    faults(api.post("/users", {"user_id": "1", "custom_attributes": {"plan": 3}}))
+    assert types(shop) == {"plan": "string"}
+
+
 def test_a_guess_binds_no_colleague_and_hides_no_kind(api, editor, shop, person):
     ada = person("ada", plan="free")
     learn(shop, [{"plan": True}], settles=False)
@@ -263,7 +271,10 @@ def test_an_attribute_that_is_asked_for_is_not_archived(api, shop, where):
     [
         ({"name": None}, "name"),
         ({"name": "a.b"}, "name"),
-        ({"name": "x" * 256}, "name"),
+        ({"name": "x" * 191}, "name"),
+        ({"name": 'a"b'}, "name"),
+        ({"name": "a\\b"}, "name"),
+        ({"name": "a\nb"}, "name"),
         ({"model": "company"}, "model"),
         ({"data_type": "list"}, "data_type"),
         ({"data_type": "datetime"}, "name"),

@@ -4,6 +4,7 @@ import pytest
 
 from eventsapp.merging import merge
 from eventsapp.models import Contact, Source
+from messaging.models import Suppression
 
 pytestmark = pytest.mark.django_db
 
@@ -124,3 +125,42 @@ def test_nobody_is_archived_without_the_scope_or_from_another_workspace(api_with
         path = f"/contacts/{buyer.public_id}/{action}"
         assert api_with("read").post(path).status_code == 403
         assert api_with("admin", workspace=other_shop).post(path).status_code == 404
+
+
+@pytest.mark.parametrize("name", ["role", "unsubscribed_from_emails", "custom_attributes"])
+def test_where_null_means_nothing_it_says_nothing(api, name):
+    """Typed SDKs send it for what they were not given."""
+    kept = {"role": "lead", "unsubscribed_from_emails": True, "custom_attributes": {"plan": "pro"}}
+    made = api.post("/contacts", {"external_id": "1"} | kept).json()
+    changed = api.put(f"/contacts/{made['id']}", {name: None, "name": "Ada"})
+    assert changed.status_code == 200, changed.content
+    assert {key: changed.json()[key] for key in kept} == kept
+    assert api.post("/contacts", {"external_id": "2", name: None}).status_code == 200
+    assert api.post("/contacts", {name: None}).status_code == 400
+
+
+@pytest.mark.parametrize("what", ["companies", "notes", "subscriptions"])
+def test_what_is_not_kept_of_a_contact_is_an_empty_list_where_the_contact_says(api, buyer, what):
+    told = api.get(f"/contacts/{buyer.public_id}").json()
+    there = told["opted_in_subscription_types" if what == "subscriptions" else what]
+    assert api.get(there["url"]).json() == there
+    assert there["data"] == []
+    assert api.get(f"/contacts/{'0' * 24}/{what}").status_code == 404
+
+
+def test_a_contact_says_whether_mails_reach_it(api, shop, buyer, person, django_assert_max_num_queries):
+    complains = person("c", email="c@example.org")
+    gone = person("gone", email="again@example.org")
+    for contact, reason in ((buyer, "bounce"), (complains, "complaint"), (gone, "bounce")):
+        Suppression.make(shop, contact.email, reason, "said the server")
+    api.delete(f"/contacts/{gone.public_id}")
+    # The same address is known again, though nobody can read whose it was.
+    again = person("again", email="again@example.org")
+    with django_assert_max_num_queries(5):
+        told = {one["id"]: one for one in api.get("/contacts").json()["data"]}
+    facts = [
+        (told[one.public_id]["has_hard_bounced"], told[one.public_id]["marked_email_as_spam"])
+        for one in (buyer, complains, again)
+    ]
+    assert facts == [(True, False), (False, True), (True, False)]
+    assert api.get(f"/contacts/{buyer.public_id}").json()["has_hard_bounced"]

@@ -330,3 +330,55 @@ def test_a_list_of_users_narrows_to_a_segment(api, person, shop):
     assert [user["user_id"] for user in first["users"] + second["users"]] == ["pro-2", "pro-1", "pro-0"]
     for unknown in ("4711", "x", "9" * 12):
         assert api.get(f"/users?segment_id={unknown}").status_code == 404
+
+
+def test_a_list_of_users_is_sorted_as_it_is_asked(api, person):
+    for number, (signed_up_at, last_seen_at) in enumerate([(3, 10), (1, 30), (2, 20), (None, None)]):
+        person(f"u{number}", signed_up_at=signed_up_at, last_seen_at=last_seen_at)
+
+    def everybody(query) -> list[str]:
+        page = api.get(f"/users?per_page=2&{query}").json()
+        found = ids(page["users"])
+        while page["pages"]["next"]:
+            page = api.get(page["pages"]["next"].removeprefix(settings.BASE_URL)).json()
+            found += ids(page["users"])
+        return found
+
+    assert everybody("order=asc") == ["u0", "u1", "u2", "u3"]
+    assert everybody("sort=signed_up_at") == ["u0", "u2", "u1", "u3"]
+    assert everybody("sort=last_request_at&order=asc") == ["u3", "u0", "u2", "u1"]
+    for wrong in ("sort=name", "order=up"):
+        answer = api.get(f"/users?{wrong}")
+        assert answer.status_code == 400
+        assert [error["field"] for error in answer.json()["errors"]] == [wrong.partition("=")[0]]
+
+
+def test_a_user_by_the_email_of_a_lead_is_somebody_else(api, person):
+    lead = person(None, role="lead", email="joe@example.com")
+    made = api.post("/users", {"email": "joe@example.com", "name": "Joe"}).json()
+    assert (made["type"], made["id"] == lead.public_id) == ("user", False)
+    again = api.post("/users", {"email": "JOE@example.com", "name": "Joseph"}).json()
+    assert (again["id"], again["name"]) == (made["id"], "Joseph")
+    lead.refresh_from_db()
+    assert (lead.role, lead.name) == ("lead", None)
+
+
+@pytest.mark.parametrize("asked", ["user_id=gone", "email=gone@example.org"])
+def test_a_user_is_deleted_by_user_id_or_email(api, api_with, person, asked):
+    person("gone", email="gone@example.org")
+    person("stays", email="stays@example.org")
+    assert api_with("read").delete(f"/users?{asked}").status_code == 403
+    told = api.delete(f"/users?{asked}").json()
+    assert (told["type"], told["user_id"]) == ("user", "gone")
+    assert api.get(f"/users?{asked}").status_code == 404
+    assert api.delete(f"/users?{asked}").status_code == 404
+    assert api.delete("/users").status_code == 400
+    assert ids(api.get("/users").json()["users"]) == ["stays"]
+
+
+def test_a_user_with_many_tags_is_read_with_as_few_questions(api, shop, person, django_assert_max_num_queries):
+    ada = person("ada")
+    for number in range(30):
+        put_on(find_or_create(shop, f"tag {number}"), ada)
+    with django_assert_max_num_queries(5):
+        assert len(api.get("/users?user_id=ada").json()["tags"]["tags"]) == 30

@@ -58,6 +58,11 @@ def test_a_person_is_named_by_id_user_id_or_email(app, buyer, send, named):
     assert send(to={"type": "user", named: names[named]})["delivery"]["contact_id"] == buyer.public_id
 
 
+def test_a_user_id_may_be_a_number(person, send):
+    ada = person("25", email="ada@example.org")
+    assert send(to={"type": "user", "user_id": 25})["delivery"]["contact_id"] == ada.public_id
+
+
 @pytest.mark.parametrize("kind", ["inapp", "in_app"])
 def test_an_in_app_message_waits_for_its_reader(app, buyer, send, worker, kind):
     sent = send(message_type=kind, subject=None)

@@ -294,6 +294,14 @@ def test_people_are_found_as_the_api_finds_them(shop, other_shop, imports, perso
     assert stranger.name is None
 
 
+def test_leads_and_users_with_one_email_are_two(imports, person):
+    person(None, role="lead", email="joe@example.org")
+    rows = ["joe@example.org,lead,Joe the lead", "joe@example.org,,Joe the user"]
+    assert imports("email,role,name", *rows).endswith("1 made, 1 changed, 0 unchanged, 0 refused.")
+    assert {*Contact.objects.values_list("role", "name")} == {("lead", "Joe the lead"), ("user", "Joe the user")}
+    assert imports("email,role,name", *rows).endswith("0 made, 0 changed, 2 unchanged, 0 refused.")
+
+
 def test_people_may_change_their_user_ids_in_one_file(shop, imports, person):
     one, two = person("1"), person("2")
     rows = [f"{one.public_id},3", f"{two.public_id},1", f"{one.public_id},2"]

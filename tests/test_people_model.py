@@ -111,10 +111,10 @@ class Model:
         """Who has, or had before they were merged, this user_id: nobody else gets it."""
         return next((one for one in self.everybody if one.external_id == external_id and not one.is_deleted), None)
 
-    def with_email(self, email) -> Somebody | None:
+    def with_email(self, email, *, or_lead=True) -> Somebody | None:
         """The one with this email: a user before a lead."""
         holders = [one for one in self.present() if one.has_email(email) and one.role != "visitor"]
-        holders = [one for one in holders if one.role == "user"] or holders
+        holders = [one for one in holders if one.role == "user"] or (holders if or_lead else [])
         if len(holders) > 1:
             raise Told(409)
         return holders[0] if holders else None
@@ -189,7 +189,7 @@ class Model:
         elif external_id:
             one = next(iter(self.present(external_id=external_id)), None) or self.nameless(email)
         else:
-            one = self.with_email(email)
+            one = self.with_email(email, or_lead=False)
         return self.change(one, fields) if one else self.create(fields)
 
     def merge(self, lead, user) -> Somebody:

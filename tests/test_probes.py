@@ -108,6 +108,7 @@ PROBES = {
     "GET /contacts/{contact_id}": Probe(READ),
     "PUT /contacts/{contact_id}": Probe(PEOPLE, body={"name": "New"}),
     "DELETE /contacts/{contact_id}": Probe(PEOPLE),
+    "GET /contacts/{contact_id}/{what}": Probe(READ),
     "GET /contacts/{contact_id}/export": Probe(READ),
     "POST /contacts/{contact_id}/archive": Probe(PEOPLE),
     "POST /contacts/{contact_id}/unarchive": Probe(PEOPLE),
@@ -121,6 +122,7 @@ PROBES = {
     "PUT /data_attributes/{attribute_id}": Probe(PEOPLE, body={"description": "New", "messenger_writable": False}),
     "GET /users": Probe(READ, "tag_id={tag_id}&segment_id={segment_id}"),
     "POST /users": Probe(PEOPLE, body={"id": "{contact_id}", "name": "New"}),
+    "DELETE /users": Probe(PEOPLE, "user_id={external_id}"),
     "GET /users/scroll": Probe(READ),
     "GET /users/{contact_id}": Probe(READ),
     "DELETE /users/{contact_id}": Probe(PEOPLE),
@@ -246,12 +248,12 @@ def things_of(shop, person, staff, of: str) -> dict[str, str]:
 
 @pytest.fixture
 def ours(shop, person, staff):
-    return things_of(shop, person, staff, "ours")
+    return things_of(shop, person, staff, "ours") | {"what": "notes"}
 
 
 @pytest.fixture
 def theirs(other_shop, person, staff):
-    return things_of(other_shop, person, staff, "theirs")
+    return things_of(other_shop, person, staff, "theirs") | {"what": "secrets"}
 
 
 # Asking --------------------------------------------------------------------------------------------------------------

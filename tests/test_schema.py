@@ -61,6 +61,10 @@ include-operation-id = "delete_user"
 parameters = {{ "path.contact_id" = "{deleted_user}" }}
 
 [[operations]]
+include-operation-id = "delete_user_named"
+parameters = {{ "query.user_id" = "deleted_by_name" }}
+
+[[operations]]
 include-operation-id = "delete_subscription"
 parameters = {{ "path.subscription_id" = "{deleted_subscription}" }}
 
@@ -107,6 +111,7 @@ def run_schemathesis(live, folder: Path) -> tuple[int, str, list[dict]]:
     known = {"contact_id": contact["id"], "job_id": job["id"], "segment_id": segment["id"], "tag_id": tag["id"]}
     for name in ("deleted", "deleted_user"):
         known[name] = json.loads(live.request("POST", "/contacts", {"external_id": name})[1])["id"]
+    live.request("POST", "/contacts", {"external_id": "deleted_by_name"})
     attribute = {"name": "tier", "model": "contact", "data_type": "string"}
     known["attribute_id"] = json.loads(live.request("POST", "/data_attributes", attribute)[1])["id"]
     single = {"message_type": "inapp", "body": "Hello", "to": {"id": contact["id"]}}

@@ -189,6 +189,17 @@ def test_what_is_wrong_is_told_and_nothing_is_kept(own, sent, field, words):
     assert not EventType.objects.exists()
 
 
+def test_names_count_against_the_limit_of_the_workspace(own, shop, buyer, does):
+    does(buyer, "placed-order")
+    shop.event_name_limit = 2
+    shop.save()
+    answer = own.post("/subscriptions", GOOD | {"metadata": {"event_names": ["placed-order", "a", "b"]}})
+    assert answer.status_code == 400
+    [error] = answer.json()["errors"]
+    assert (error["field"], "room for 2 event names" in error["message"]) == ("metadata.event_names", True)
+    assert own.post("/subscriptions", GOOD | {"metadata": {"event_names": ["placed-order", "a"]}}).status_code == 200
+
+
 def test_every_fault_is_told_at_once(own):
     answer = own.post("/subscriptions", {"url": "http://10.0.0.1/", "metadata": {"event_names": [""]}})
     assert [error["field"] for error in answer.json()["errors"]] == ["url", "topics", "metadata.event_names"]

@@ -100,3 +100,13 @@ def test_visitors_are_of_their_workspace_and_need_the_scope(api_with, other_shop
     assert convert(stranger, user={"user_id": "25"}).status_code == 404
     assert convert(api_with("read"), user={"user_id": "25"}).status_code == 403
     assert api_with("events:write").get(f"/visitors?user_id={VISITOR}").status_code == 403
+
+
+@pytest.mark.parametrize("user_id", ["a\0b", "\0"])
+def test_what_no_database_takes_names_nobody(api, visitor, user_id):
+    for answer in (
+        api.put("/visitors", {"user_id": user_id, "name": "X"}),
+        api.post("/visitors/convert", {"visitor": {"user_id": user_id}, "type": "user", "user": {"user_id": "1"}}),
+        api.post("/contacts/convert", {"contact": {"user_id": user_id}, "user": {"user_id": "1"}}),
+    ):
+        assert answer.status_code == 404, answer.content
