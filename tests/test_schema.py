@@ -128,7 +128,7 @@ def run_schemathesis(live, folder: Path) -> tuple[int, str, list[dict]]:
         str(Path(sys.executable).with_name("schemathesis")), "--config-file", "schemathesis.toml",
         "run", "openapi.json", "--url", live.url, "--report", "ndjson", "--report-ndjson-path", "report.ndjson", "--no-color",
     ]  # fmt: skip
-    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=300)
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=600)
     lines = (json.loads(line) for line in (folder / "report.ndjson").read_text().splitlines())
     scenarios = [line["ScenarioFinished"]["recorder"] for line in lines if "ScenarioFinished" in line]
     return done.returncode, done.stdout + done.stderr, scenarios
