@@ -1,20 +1,25 @@
 """The query language of `POST /contacts/search`, as Intercom's API 2.x describes it.
 
 A query is one filter, or a group of them joined by AND or OR. Fields are asked with the comparisons of segments, so
-that both answer alike: text regardless of case, a negative operator as the exact complement.
+that both answer alike: text regardless of case, a negative operator as the exact complement. What a custom attribute is
+asked with depends on its type.
 """
 
+import re
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
+from functools import cached_property
 
 from django.db.models import BooleanField, Q, Value
 from django.db.models.functions import Coalesce
-from django.db.models.lookups import Exact
+from django.db.models.lookups import Exact, In
 
+from eventsapp.attributes import KINDS
 from eventsapp.contact_pages import MOST_PER_PAGE, NEWEST_FIRST, PER_PAGE, SORTS, Order
 from eventsapp.errors import Fault, Refused
 from eventsapp.incoming import MAX_KEY
+from eventsapp.metadata import FIRST_DAY
 from eventsapp.models import Contact, Workspace
 from segments.comparisons import Comparison
 from segments.conditions import CUSTOM, FIELDS
@@ -27,6 +32,7 @@ from segments.values import Column, InJson, IsOneOf
 DEEPEST = 2  # groups in groups
 MOST_FILTERS = 15  # in one group
 LATEST = 2**37  # Unix seconds, in a far enough future
+DECIMAL = re.compile(r"-?[0-9]{1,17}(\.[0-9]{1,17})?")
 TEXTS = {
     "name": FIELDS["name"],
     "email": FIELDS["email"],
@@ -34,6 +40,7 @@ TEXTS = {
     "phone": Column("phone", "text"),
 }
 TIMES = {name: Column(name, "date") for name in SORTS}
+COMPARED = TEXTS | TIMES
 TEXT_OPERATORS = {
     "=": "is", "!=": "is_not", "IN": "in", "NIN": "not_in", "~": "contains", "!~": "not_contains", "^": "starts_with",
     "$": "ends_with",
@@ -41,7 +48,7 @@ TEXT_OPERATORS = {
 NUMBER_OPERATORS = {"=": "eq", "!=": "ne", ">": "gt", "<": "lt", ">=": "gte", "<=": "lte"}
 EXACT_OPERATORS = ("=", "!=", "IN", "NIN")
 NEGATIVE = ("!=", "NIN", "!~")
-KNOWN = (*TEXTS, *TIMES, "id", "role", "unsubscribed_from_emails", "segment_id", "tag_id")
+KNOWN = (*COMPARED, "id", "role", "unsubscribed_from_emails", "segment_id", "tag_id")
 
 
 @dataclass(frozen=True)
@@ -106,6 +113,12 @@ class _Reader:
     workspace: Workspace
     clock: Clock
 
+    @cached_property
+    def kinds(self) -> dict[str, str]:
+        """What custom attributes are asked as, by name: text, number, boolean or date. Guesses settle nothing."""
+        types = self.workspace.attributes.filter(is_guess=False).values_list("name", "data_type")
+        return {name: KINDS[type] for name, type in types}
+
     def read(self, node: Node, depth: int = 0):
         """Return the test of a filter or a group as a conditional expression that is never NULL."""
         node.object()
@@ -115,10 +128,8 @@ class _Reader:
         field = node.at("field").text(len(CUSTOM) + MAX_KEY)
         if field.startswith(CUSTOM):
             return self._attribute(node, field.removeprefix(CUSTOM))
-        if field in TEXTS:
-            return self._text(node, TEXTS[field])
-        if field in TIMES:
-            return self._time(node, TIMES[field])
+        if field in COMPARED:
+            return self._compared(node, COMPARED[field], COMPARED[field].kind)
         special = {
             "id": self._id,
             "role": self._role,
@@ -142,38 +153,45 @@ class _Reader:
                 joined.append(Q(self.read(inner, depth + 1)))
         return Q(*joined, _connector=node.value["operator"])
 
-    def _text(self, node: Node, place):
-        operator = node.at("operator").choice(TEXT_OPERATORS)
+    def _attribute(self, node: Node, key: str):
+        if not key or '"' in key or "\\" in key:
+            raise node.at("field").wrong("No attribute's name is empty, or holds a quote or a backslash.")
+        kind = self.kinds.get(key) or _kind_sent(node.value.get("value"))
+        return self._compared(node, InJson("custom_attributes", key), kind)
+
+    def _compared(self, node: Node, place, kind: str):
+        operator = node.value.get("operator")
         if node.value.get("value") is None and operator in ("=", "!="):
             return Comparison("unknown" if operator == "=" else "known").test(place, self.clock)
+        ask = {"text": self._text, "number": self._number, "boolean": self._truth, "date": self._time}[kind]
+        return ask(node, place)
+
+    def _text(self, node: Node, place):
+        operator = node.at("operator").choice(TEXT_OPERATORS)
         value = self._values(node, operator, Node.text)
         return Comparison(TEXT_OPERATORS[operator], value).test(place, self.clock)
 
-    def _values(self, node: Node, operator: str, read: Callable):
-        value = node.at("value")
-        return tuple(read(one) for one in value.items()) if operator in ("IN", "NIN") else read(value)
+    def _number(self, node: Node, place):
+        operator = node.at("operator").choice((*NUMBER_OPERATORS, "IN", "NIN"))
+        value = self._values(node, operator, _number)
+        if operator in ("IN", "NIN"):
+            return _never_null(In(place.number(), value), operator)
+        return Comparison(NUMBER_OPERATORS[operator], value).test(place, self.clock)
+
+    def _truth(self, node: Node, place):
+        operator = node.at("operator").choice(EXACT_OPERATORS)
+        value = self._values(node, operator, _truth)
+        return _never_null(In(place.boolean(), value if isinstance(value, tuple) else (value,)), operator)
 
     def _time(self, node: Node, place):
         """Days of the workspace's time zone, as Intercom counts: `>` begins with the next day."""
         operator = node.at("operator").choice(("=", ">", "<"))
-        if node.value.get("value") is None and operator == "=":
-            return Comparison("unknown").test(place, self.clock)
         day = _day(node.at("value"), self.clock)
         return Comparison({"=": "on", ">": "after", "<": "before"}[operator], day).test(place, self.clock)
 
-    def _attribute(self, node: Node, key: str):
-        if not key or '"' in key or "\\" in key:
-            raise node.at("field").wrong("No attribute's name is empty, or holds a quote or a backslash.")
-        place, value, operator = InJson("custom_attributes", key), node.at("value").value, node.at("operator").value
-        if isinstance(value, bool):
-            node.at("operator").choice(("=", "!="))
-            return _never_null(
-                Comparison("is_true" if value else "is_false").positive_test(place, self.clock), operator
-            )
-        if isinstance(value, int | float):
-            comparison = NUMBER_OPERATORS[node.at("operator").choice(NUMBER_OPERATORS)]
-            return Comparison(comparison, node.at("value").number()).test(place, self.clock)
-        return self._text(node, place)
+    def _values(self, node: Node, operator: str, read: Callable):
+        value = node.at("value")
+        return tuple(read(one) for one in value.items()) if operator in ("IN", "NIN") else read(value)
 
     def _id(self, node: Node):
         operator = node.at("operator").choice(EXACT_OPERATORS)
@@ -223,11 +241,32 @@ def _never_null(positive, operator: str):
     return Exact(held, operator not in NEGATIVE)
 
 
-def _day(node: Node, clock: Clock):
-    """Read Unix seconds, as a number or, as Intercom's own example has it, as a text; return their day."""
+def _kind_sent(value) -> str:
+    """What an attribute without a type is asked as."""
+    first = value[0] if isinstance(value, list) and value else value
+    if isinstance(first, bool):
+        return "boolean"
+    return "number" if isinstance(first, int | float) else "text"
+
+
+def _number(node: Node) -> int | float:
+    """Read a number or, as Intercom's own examples have it, a text of one."""
     value = node.value
-    if isinstance(value, str) and value.isdecimal() and len(value) < 13:
+    if isinstance(value, str) and DECIMAL.fullmatch(value):
+        value = float(value) if "." in value else int(value)
+    return replace(node, value=value).number()
+
+
+def _truth(node: Node) -> bool:
+    is_text = node.value in ("true", "false")
+    return node.value == "true" if is_text else node.boolean()
+
+
+def _day(node: Node, clock: Clock):
+    """Read Unix seconds, as a number or a text of one; return their day."""
+    value = node.value
+    if isinstance(value, str) and DECIMAL.fullmatch(value) and "." not in value:
         value = int(value)
-    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value < LATEST:
+    if isinstance(value, bool) or not isinstance(value, int) or not FIRST_DAY <= value < LATEST:
         raise node.wrong("Write Unix seconds (UTC), such as 1760000000.")
     return (datetime(1970, 1, 1, tzinfo=UTC) + timedelta(seconds=value)).astimezone(clock.zone).date()

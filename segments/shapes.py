@@ -456,8 +456,8 @@ FILTER = record(
         "operator": {"type": "string", "enum": ["=", "!=", "IN", "NIN", ">", "<", ">=", "<=", "~", "!~", "^", "$"]},
         "value": {
             "type": ["string", "number", "boolean", "array", "null"],
-            "items": {"type": "string"},
-            "description": "A text, a number, Unix seconds, true or false, or a list of texts for IN and NIN.",
+            "items": {"type": ["string", "number", "boolean"]},
+            "description": "A text, a number, Unix seconds, true or false; for IN and NIN a list of such.",
         },
     },
     optional=("value",),

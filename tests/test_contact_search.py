@@ -1,7 +1,10 @@
 """POST /contacts/search and GET /contacts: Intercom's query language, and pages by cursor."""
 
 import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
 
+from eventsapp.attributes import learn
 from eventsapp.models import Contact, Workspace
 
 pytestmark = pytest.mark.django_db
@@ -49,6 +52,7 @@ def one(field, operator, value):
         (one("signed_up_at", ">", str(NOON)), "Bob"),
         (one("signed_up_at", "<", NOON + DAY), "Ann"),
         (one("signed_up_at", "=", None), "Cid Lea"),
+        (one("signed_up_at", "!=", None), "Ann Bob"),
         (one("custom_attributes.plan", "=", "pro"), "Ann"),
         (one("custom_attributes.plan", "NIN", ["pro", "free"]), "Cid Lea"),
         (one("custom_attributes.seats", ">", 3), "Bob"),
@@ -66,6 +70,123 @@ def one(field, operator, value):
 )  # fmt: skip
 def test_a_query_finds(api, people, query, names):
     assert found(api, query) == set(names.split())
+
+
+@pytest.fixture
+def typed(api, shop):
+    """Custom attributes of every type, as an app settled them, and `mood`, of which only a browser spoke."""
+    Workspace.objects.filter(pk=shop.pk).update(time_zone="Europe/Berlin")
+    known = {
+        "Ann": {"plan": "3", "seats": 3, "score": 2.5, "trial": True, "renewal_at": NOON, "born_at": -NOON},
+        "Bob": {"plan": "Pro", "seats": 4, "score": 3, "trial": False, "renewal_at": NOON + DAY},
+        "Cid": {},
+    }
+    for name, attributes in known.items():
+        made = api.post("/contacts", {"external_id": name, "name": name, "custom_attributes": attributes})
+        assert made.status_code == 200, made.content
+    learn(shop, [{"mood": 7}], settles=False)
+    Contact.objects.filter(name="Cid").update(custom_attributes={"mood": "7"})
+
+
+@pytest.mark.parametrize(
+    ("key", "operator", "value", "names"),
+    [
+        ("plan", "=", "3", "Ann"),
+        ("plan", "NIN", ["3", "pro"], "Cid"),
+        ("plan", "~", "R", "Bob"),
+        ("plan", "=", None, "Cid"),
+        ("plan", "!=", None, "Ann Bob"),
+        ("seats", "=", 3, "Ann"),
+        ("seats", "=", "3", "Ann"),
+        ("seats", "!=", "3", "Bob Cid"),
+        ("seats", ">", "3", "Bob"),
+        ("seats", ">=", 2.5, "Ann Bob"),
+        ("seats", "<", "-1", ""),
+        ("seats", "IN", [3, "4"], "Ann Bob"),
+        ("seats", "IN", [5], ""),
+        ("seats", "NIN", [3], "Bob Cid"),
+        ("seats", "NIN", ["4", 3], "Cid"),
+        ("seats", "=", None, "Cid"),
+        ("seats", "!=", None, "Ann Bob"),
+        ("score", "=", "2.5", "Ann"),
+        ("score", "<=", "3", "Ann Bob"),
+        ("score", "IN", ["2.50", 7], "Ann"),
+        ("trial", "=", True, "Ann"),
+        ("trial", "=", "true", "Ann"),
+        ("trial", "=", "false", "Bob"),
+        ("trial", "!=", "true", "Bob Cid"),
+        ("trial", "!=", False, "Ann Cid"),
+        ("trial", "IN", [True, "false"], "Ann Bob"),
+        ("trial", "NIN", ["true"], "Bob Cid"),
+        ("trial", "=", None, "Cid"),
+        ("trial", "!=", None, "Ann Bob"),
+        ("renewal_at", "=", NOON + 60, "Ann"),
+        ("renewal_at", "=", str(NOON + 60), "Ann"),
+        ("renewal_at", "=", NOON + 10 * 3600 - 1, "Ann"),  # before midnight in Berlin
+        ("renewal_at", "=", NOON + 10 * 3600, "Bob"),
+        ("renewal_at", ">", NOON - 60, "Bob"),
+        ("renewal_at", ">", str(NOON - DAY), "Ann Bob"),
+        ("renewal_at", "<", NOON + DAY - 60, "Ann"),
+        ("renewal_at", "=", None, "Cid"),
+        ("renewal_at", "!=", None, "Ann Bob"),
+        ("born_at", "=", -NOON, "Ann"),
+        ("born_at", "<", "0", "Ann"),
+        ("mood", "=", "7", "Cid"),
+        ("mood", "=", 7, ""),
+        ("nobodys", "IN", [3, 4], ""),
+        ("nobodys", "NIN", [3], "Ann Bob Cid"),
+        ("nobodys", "!=", "3", "Ann Bob Cid"),
+        ("nobodys", "NIN", [True], "Ann Bob Cid"),
+    ],
+    ids=str,
+)
+def test_a_custom_attribute_is_asked_by_its_type(api, typed, key, operator, value, names):
+    assert found(api, one(f"custom_attributes.{key}", operator, value)) == set(names.split())
+
+
+@pytest.mark.parametrize(
+    ("key", "operator", "value", "place", "told"),
+    [
+        ("plan", "=", 3, "value", "Write a text."),
+        ("plan", "IN", ["pro", 3], "value[1]", "Write a text."),
+        ("plan", ">", "3", "operator", "Write one of: =, !=, IN, NIN, ~, !~, ^, $."),
+        ("seats", "=", "many", "value", "Write a number."),
+        ("seats", "=", "3 ", "value", "Write a number."),
+        ("seats", "=", "9" * 5000, "value", "Write a number."),
+        ("seats", "=", True, "value", "Write a number."),
+        ("seats", ">", None, "value", "Write a number."),
+        ("seats", "=", str(10**16), "value", "Write a number between ±9,007,199,254,740,992."),
+        ("seats", "IN", [3, "many"], "value[1]", "Write a number."),
+        ("seats", "IN", 3, "value", "Write a list."),
+        ("seats", "~", "3", "operator", "Write one of: =, !=, >, <, >=, <=, IN, NIN."),
+        ("trial", "=", 1, "value", "Write true or false."),
+        ("trial", "=", "yes", "value", "Write true or false."),
+        ("trial", "=", [True], "value", "Write true or false."),
+        ("trial", ">", True, "operator", "Write one of: =, !=, IN, NIN."),
+        ("renewal_at", "=", "soon", "value", "Write Unix seconds (UTC), such as 1760000000."),
+        ("renewal_at", "=", f"{NOON}.5", "value", "Write Unix seconds (UTC), such as 1760000000."),
+        ("renewal_at", "=", -(10**12), "value", "Write Unix seconds (UTC), such as 1760000000."),
+        ("renewal_at", "!=", NOON, "operator", "Write one of: =, >, <."),
+        ("renewal_at", "IN", [NOON], "operator", "Write one of: =, >, <."),
+        ("nobodys", "IN", [3, "4 or so"], "value[1]", "Write a number."),
+    ],
+    ids=lambda value: str(value)[:40],
+)
+def test_what_does_not_fit_the_type_of_an_attribute_is_told(api, typed, key, operator, value, place, told):
+    response = api.post("/contacts/search", {"query": one(f"custom_attributes.{key}", operator, value)})
+    [fault] = response.json()["errors"]
+    assert (response.status_code, fault["field"], fault["message"]) == (400, f"query.{place}", told)
+
+
+def test_a_search_looks_up_the_types_once(api, typed):
+    def queries(filters):
+        with CaptureQueriesContext(connection) as captured:
+            found(api, {"operator": "AND", "value": filters})
+        return len(captured)
+
+    seats, plan = one("custom_attributes.seats", ">", 1), one("custom_attributes.plan", "=", "pro")
+    queries([seats])  # from then on the token is known
+    assert queries([seats]) == queries([seats, plan] * 7)
 
 
 def test_an_id_finds_its_contact_and_no_other_workspaces(api, people, other_shop, person):
