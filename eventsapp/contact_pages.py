@@ -17,6 +17,7 @@ from eventsapp.transport import number_in
 PER_PAGE, MOST_PER_PAGE = 50, 150
 LEGACY_MOST_PER_PAGE, LEGACY_MOST_PAGES = 60, 10_000
 SORTS = ("created_at", "updated_at", "signed_up_at", "last_seen_at")
+ALWAYS_THERE = ("created_at", "updated_at")
 # By their names in API 1.x.
 LEGACY_SORTS = dict(zip(SORTS, SORTS, strict=True)) | {"last_request_at": "last_seen_at"}
 LEGACY_ORDER = [
@@ -34,13 +35,16 @@ class Order:
 
     def of(self, contacts):
         sign = "" if self.ascending else "-"
-        contacts = contacts.annotate(sort_key=Coalesce(F(self.field), Value(-1)))
+        time = F(self.field)
+        # No index has what Coalesce makes of a time: it is only for those that may be missing.
+        contacts = contacts.annotate(sort_key=time if self.field in ALWAYS_THERE else Coalesce(time, Value(-1)))
         return contacts.order_by(f"{sign}sort_key", f"{sign}pk")
 
     def after(self, cursor: "Cursor") -> Q:
         compare = "gt" if self.ascending else "lt"
-        same = Q(**{"sort_key": cursor.key, f"pk__{compare}": cursor.pk})
-        return Q(**{f"sort_key__{compare}": cursor.key}) | same
+        beyond = Q(**{f"sort_key__{compare}": cursor.key}) | Q(**{f"pk__{compare}": cursor.pk})
+        # Said apart, so that an index begins there: none does with an OR.
+        return Q(**{f"sort_key__{compare}e": cursor.key}) & beyond
 
 
 NEWEST_FIRST = Order()

@@ -241,14 +241,16 @@ def test_what_is_wrong_with_a_query_is_told_with_its_path(api, body, field):
 
 
 @pytest.mark.parametrize("order", ["ascending", "descending"])
-def test_pages_follow_each_other_without_gap_or_double(api, person, order):
+@pytest.mark.parametrize("field", ["signed_up_at", "created_at"])
+def test_pages_follow_each_other_without_gap_or_double(api, person, field, order):
     for number in range(7):
-        person(f"p{number}", signed_up_at=[None, NOON, NOON + 1][number % 3])
-    body = {"query": one("role", "=", "user"), "sort": {"field": "signed_up_at", "order": order}}
+        made = person(f"p{number}", signed_up_at=[None, NOON, NOON + 1][number % 3])
+        Contact.objects.filter(pk=made.pk).update(created_at=NOON + number % 3)
+    body = {"query": one("role", "=", "user"), "sort": {"field": field, "order": order}}
     seen, cursor = [], None
     while True:
         page = api.post("/contacts/search", body | {"pagination": {"per_page": 2, "starting_after": cursor}}).json()
-        seen += [(contact["signed_up_at"] or -1, contact["id"]) for contact in page["data"]]
+        seen += [(contact[field] or -1, contact["id"]) for contact in page["data"]]
         assert page["total_count"] == 7
         assert page["pages"]["total_pages"] == 4
         if not (more := page["pages"].get("next")):

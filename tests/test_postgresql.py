@@ -5,8 +5,10 @@ import threading
 import psycopg
 import pytest
 from django.db import DataError, connection, transaction
+from django.test.utils import CaptureQueriesContext
 
 from eventsapp import uploads
+from eventsapp.contact_pages import Cursor
 from eventsapp.erasing import erase
 from eventsapp.models import Contact, RefusedRow
 from eventsapp.people_columns import Columns
@@ -17,6 +19,7 @@ from tests.live import wait_for
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
+NOON = 1_760_011_200  # 2025-10-09 12:00 UTC
 WHO_ANSWERS = ("SELECT pg_backend_pid() FROM pg_sleep(%s)", (0.3,))
 EVERYBODY = ("SELECT id FROM eventsapp_contact", ())
 
@@ -89,6 +92,38 @@ def test_events_of_a_type_lie_together(shop, person, does):
         with connection.cursor() as cursor:
             cursor.execute(f"SELECT type_id, count(DISTINCT tableoid) FROM {table} GROUP BY 1")
             assert [places for _, places in cursor.fetchall()] == [1, 1]
+
+
+LATER_PAGES = {
+    "GET /contacts": lambda api, after: api.get(f"/contacts?starting_after={after}"),
+    "GET /users": lambda api, after: api.get(f"/users?starting_after={after}"),
+    "GET /users/scroll": lambda api, after: api.get(f"/users/scroll?scroll_param={after}"),
+    "POST /contacts/search": lambda api, after: api.post(
+        "/contacts/search",
+        {
+            "query": {"field": "role", "operator": "=", "value": "user"},
+            "sort": {"field": "created_at", "order": "ascending"},
+            "pagination": {"starting_after": after},
+        },
+    ),
+}
+
+
+@pytest.mark.parametrize("page", LATER_PAGES.values(), ids=LATER_PAGES)
+def test_a_page_of_people_begins_in_the_index_and_sorts_nobody_else(api, shop, page):
+    people = (Contact(workspace=shop, external_id=str(n), created_at=NOON + n // 5) for n in range(3000))
+    made = Contact.objects.bulk_create(people)
+    after = str(Cursor(made[1500].created_at, made[1500].pk, 2))
+    with CaptureQueriesContext(connection) as captured:
+        assert page(api, after).status_code == 200
+    [asked] = [query["sql"] for query in captured if "sort_key" in query["sql"]]
+    with connection.cursor() as cursor:
+        cursor.execute("ANALYZE eventsapp_contact")
+        cursor.execute(f"EXPLAIN {asked}")
+        plan = [line.strip(" ->") for (line,) in cursor.fetchall()]
+    assert any(line.startswith("Index Scan") and "using contact_people_new" in line for line in plan)
+    assert any(line.startswith("Index Cond") and "created_at" in line for line in plan)
+    assert not any(line.startswith(("Sort  (", "Seq Scan on eventsapp_contact")) for line in plan), plan
 
 
 def test_whoever_else_makes_a_person_meanwhile_the_import_changes_them(shop, person):
