@@ -16,6 +16,8 @@ from pyroaring import BitMap
 
 CHUNK = 1 << 16  # the ids of which a roaring bitmap keeps one container
 MOST_LISTED = 4096  # a container of no more than these is a list
+MOST_LOOKED_UP = 4096  # ids of which a statement is given a list
+SPARSEST = 64  # one of so many ids must be there, or bits for all of them are a waste
 COOKIE = 12346  # how the portable form of a roaring bitmap without runs begins
 
 # How long a statement of this thread may take, if its transaction is a moment of its own, in which nothing was written.
@@ -104,6 +106,22 @@ def _set_of_ids(sql: str, params) -> BitMap:
     return bitmap_of(numpy.frombuffer(found or b"", ">u4"))
 
 
+def bits_of(ids: BitMap) -> bytes | None:
+    """Return a bit for each id from the first of `ids` to the last, as get_bit counts them: whether it is among them.
+    None where a list is better: few ids are looked up by an index, and very scattered ones make too long a text.
+
+    PostgreSQL takes a list of 200,000 ids to pieces, estimates and hashes them for each statement: half a second.
+    """
+    if len(ids) <= MOST_LOOKED_UP:
+        return None
+    first, last = ids.min(), ids.max()
+    if last - first > SPARSEST * len(ids):
+        return None
+    is_there = numpy.zeros(last - first + 1, bool)
+    is_there[numpy.asarray(ids.to_array()) - numpy.uint32(first)] = True
+    return numpy.packbits(is_there, bitorder="little").tobytes()
+
+
 def bitmap_of(ids: numpy.ndarray) -> BitMap:
     """Return the set of `ids`, in whatever order and however often they come.
 
@@ -113,7 +131,7 @@ def bitmap_of(ids: numpy.ndarray) -> BitMap:
         return BitMap()
     first, last = int(ids.min()) // CHUNK, int(ids.max()) // CHUNK
     size = (last - first + 1) * CHUNK
-    if size > 64 * len(ids):
+    if size > SPARSEST * len(ids):
         return BitMap(ids.astype("uint32"))
     is_there = numpy.zeros(size, bool)
     is_there[ids - numpy.uint32(first * CHUNK)] = True

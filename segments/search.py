@@ -212,7 +212,8 @@ class _Reader:
             members = answer(parse(self.workspace, segment.definition), self.clock.now).ids
         except Invalid as error:
             raise node.at("value").wrong(f"“{segment}” cannot be asked: {error.faults[0].message}") from error
-        return _never_null(IsOneOf("pk", members), operator)
+        belongs = Q(IsOneOf("pk", members))
+        return ~belongs if operator in NEGATIVE else belongs
 
     def _tag(self, node: Node):
         operator, tag = self._one_of(node, self.workspace.tags.all())

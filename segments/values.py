@@ -12,6 +12,7 @@ from operator import and_
 from django.db.models import BooleanField, CharField, F, FloatField, Func, Q, Value
 from django.db.models.functions import Coalesce
 from django.db.models.lookups import Exact, GreaterThan, GreaterThanOrEqual, IsNull, LessThan
+from pyroaring import BitMap
 
 from segments.days import Span
 
@@ -110,21 +111,28 @@ class JsonTest(JsonRead):
 
 
 class IsOneOf(Func):
-    """Whether an id is one of many, which travel as a single parameter."""
+    """Whether an id, which is never NULL, is one of many, which travel as a single parameter."""
 
     output_field = BooleanField()
 
     def __init__(self, id, ids: Iterable[int]):
         super().__init__(id)
-        self.ids = list(ids)
+        self.ids = BitMap(ids)
 
     def as_sql(self, compiler, connection, **extra):
         sql, params = compiler.compile(self.source_expressions[0])
-        return f"{sql} IN (SELECT value FROM json_each(%s))", [*params, json.dumps(self.ids)]
+        return f"{sql} IN (SELECT value FROM json_each(%s))", [*params, json.dumps(list(self.ids))]
 
     def as_postgresql(self, compiler, connection, **extra):
+        # Imported here because of numpy, for which SQLite has no use.
+        from segments.postgresql import bits_of
+
         sql, params = compiler.compile(self.source_expressions[0])
-        return f"{sql} = ANY(%s)", [*params, self.ids]
+        if bits := bits_of(self.ids):
+            first, last = self.ids.min(), self.ids.max()
+            test = f"CASE WHEN {sql} BETWEEN %s AND %s THEN get_bit(%s, {sql} - %s) = 1 ELSE false END"
+            return test, [*params, first, last, bits, *params, first]
+        return f"{sql} = ANY(%s)", [*params, list(self.ids)]
 
 
 def within(seconds, span: Span):

@@ -126,6 +126,17 @@ def test_a_page_of_people_begins_in_the_index_and_sorts_nobody_else(api, shop, p
     assert not any(line.startswith(("Sort  (", "Seq Scan on eventsapp_contact")) for line in plan), plan
 
 
+def test_the_members_of_a_large_segment_are_no_long_list_in_a_statement(api, api_with, shop):
+    Contact.objects.bulk_create(Contact(workspace=shop, external_id=str(n), name_folded="a") for n in range(5000))
+    definition = {"conditions": [{"kind": "attribute", "field": "name", "op": "is", "value": "a"}]}
+    segment = api_with("admin").post("/segments", {"name": "A", "definition": definition}).json()["id"]
+    query = {"field": "segment_id", "operator": "=", "value": segment}
+    with CaptureQueriesContext(connection) as captured:
+        for page in (api.get(f"/users?segment_id={segment}"), api.post("/contacts/search", {"query": query})):
+            assert page.json()["total_count"] == 5000
+    assert max(len(query["sql"]) for query in captured) < 5000
+
+
 def test_whoever_else_makes_a_person_meanwhile_the_import_changes_them(shop, person):
     """By the user_id, which only the constraint of the table knows of."""
     columns = Columns(["user_id", "name"], ["user_id", "name"], shop.zone)
