@@ -10,7 +10,7 @@ from django.db.models import Exists, OuterRef, Q
 
 from eventsapp import erasing, signals, volumes
 from eventsapp.errors import Fault, NotFound, Refused
-from eventsapp.models import Contact, Event, EventSummary, HandOver, Tagging, now_in_seconds
+from eventsapp.models import Contact, Event, EventSummary, HandOver, Tag, Tagging, now_in_seconds
 from eventsapp.sql import dialect
 
 TRIES = 10
@@ -264,6 +264,7 @@ def _impatience(cursor):
 
 
 def _move_tags(source: Contact, into: Contact):
-    tags = list(Tagging.objects.filter(contact=source).order_by("tag_id").values_list("tag_id", flat=True))
+    # The tags first, as whoever deletes one.
+    tags = dialect().hold(Tag, list(Tagging.objects.filter(contact=source).values_list("tag_id", flat=True)))
     Tagging.objects.bulk_create([Tagging(tag_id=tag, contact=into) for tag in tags], ignore_conflicts=True)
     Tagging.objects.filter(contact=source, tag__in=tags).delete()

@@ -107,11 +107,13 @@ def _user_named(workspace, external_id, email) -> Contact | None:
 
 def archive(contact: Contact, *, archived: bool) -> Contact:
     """Take somebody out of People, or bring them back, blocked or not. Their history stays, and events of theirs are
-    still stored."""
+    still stored. Raises NotFound for somebody who was deleted, or merged into another, a moment ago."""
     contact.archived_at = (contact.archived_at or now_in_seconds()) if archived else None
     contact.blocked_at = contact.blocked_at if archived else None
     contact.updated_at = now_in_seconds()
-    contact.save(update_fields=["archived_at", "blocked_at", "updated_at"])
+    changed = {name: getattr(contact, name) for name in ("archived_at", "blocked_at", "updated_at")}
+    if not Contact.objects.present().filter(pk=contact.pk).update(**changed):
+        raise NotFound("User Not Found", "id")
     return contact
 
 

@@ -45,7 +45,10 @@ def person(request, workspace, public_id):
     except NotFound as error:
         raise Http404("Nobody here has this id.") from error
     if request.method == "POST":
-        return _act(request, contact)
+        try:
+            return _act(request, contact)
+        except NotFound as error:
+            raise Http404("They were deleted a moment ago.") from error
     context = _timeline(request, contact)
     if request.htmx:
         return render(request, "eventsapp/_timeline.html", context)
@@ -106,19 +109,12 @@ def _act(request, contact: Contact):
             archive(contact, archived=False)
             notices.success(request, f"{contact} is back.")
         case "unsubscribe":
-            _change(contact, {"unsubscribed_from_emails": True})
+            change_contact(contact, {"unsubscribed_from_emails": True})
             notices.success(request, f"{contact} gets no more emails.")
         case "subscribe":
-            _change(contact, {"unsubscribed_from_emails": False})
+            change_contact(contact, {"unsubscribed_from_emails": False})
             notices.success(request, f"{contact} gets emails again.")
     return redirect(contact)
-
-
-def _change(contact: Contact, fields: dict):
-    try:
-        change_contact(contact, fields)
-    except NotFound as error:
-        raise Http404("They were deleted a moment ago.") from error
 
 
 @staff_page(Role.EDITOR)
@@ -138,7 +134,9 @@ def _saved(contact: Contact, form: PersonForm, rows) -> bool:
     changes = form.changes | ({"custom_attributes": rows.changes} if rows.changes else {})
     try:
         if changes:
-            _change(contact, changes)
+            change_contact(contact, changes)
+    except NotFound as error:
+        raise Http404("They were deleted a moment ago.") from error
     except Refused as error:
         form.add_error(None, f"Somebody else is known by this user_id or email. {error}")
     return form.is_valid()
@@ -156,7 +154,7 @@ def tag_person(request, workspace, public_id):
     else:
         form = TagForm(request.POST)
         if form.is_valid():
-            tags.put_on(tags.find_or_create(workspace, form.cleaned_data["name"]), contact)
+            tags.put_on_by_name(workspace, form.cleaned_data["name"], [contact.pk])
             form = TagForm()
     if request.htmx:
         context = {"contact": contact} | _tags(contact, form)

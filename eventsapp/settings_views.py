@@ -92,7 +92,9 @@ def invite(request, workspace):
 def change_colleague(request, workspace, pk):
     """Give a colleague another role, or remove them. One admin always stays."""
     with transaction.atomic():
-        admins = workspace.memberships.select_for_update().filter(role=Role.ADMIN)
+        # All of them, in order: two who do it at once would else each wait for the other.
+        list(workspace.memberships.select_for_update().order_by("pk").values_list("pk"))
+        admins = workspace.memberships.filter(role=Role.ADMIN)
         colleague = get_object_or_404(workspace.memberships.select_related("user"), pk=pk)
         remove = "remove" in request.POST
         form = RoleForm(request.POST, instance=colleague)

@@ -10,6 +10,10 @@ events_handed_over = Signal()
 # a failure undoes all of it, and again for what was stored meanwhile. Provides: contacts (their ids, a list).
 contact_erasing = Signal()
 
+# A tag is being deleted: whoever refers to it lets go of it. Sent inside the transaction, before the tag itself is
+# locked. Provides: tag.
+tag_deleting = Signal()
+
 # Somebody is being exported. Whoever keeps something of theirs answers with its name in the export and what it is: an
 # iterable of values for JSON. Sent before the first word is written, so that a failure leaves no half of a file.
 # Provides: contact.

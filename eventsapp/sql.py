@@ -7,13 +7,14 @@ Rows travel as one JSON text, a single parameter, so that a list of any length i
 import time
 import zlib
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from datetime import datetime
 from typing import NamedTuple
 from uuid import UUID
 
 import msgspec
 from django.db import connection
+from django.db.models import Model
 from django.utils import timezone
 
 from eventsapp.text import fold
@@ -201,6 +202,20 @@ class Dialect(ABC):
             {"sent": self.encode(BASELINE_COLUMNS, rows)},
         )
 
+    def hold(self, model: type[Model], pks: Collection[int]) -> list[int]:
+        """Let nobody delete these rows until the transaction ends; others may hold and change them, too. Return the ids
+        of those that are there.
+
+        The database itself looks only at the end whether what is referred to is there, and then nothing can be saved.
+        """
+        if not pks:
+            return []
+        rows = self.run(
+            f"SELECT id FROM {model._meta.db_table} WHERE id {self.among('pks')} ORDER BY id {self.for_key_share}",
+            {"pks": self.values(pks)},
+        )
+        return [pk for (pk,) in rows]
+
     def put_tag(self, tag: int, contacts: Iterable[int]) -> list[int]:
         """Put a tag on these contacts; return the ids of those who did not have it."""
         rows = self.run(
@@ -229,6 +244,7 @@ class Dialect(ABC):
 
 class PostgreSQL(Dialect):
     false = "false"
+    for_key_share = "FOR KEY SHARE"
     least, greatest = "least", "greatest"
     # One clock for all writers, the database's own.
     clock = "statement_timestamp()"
@@ -311,6 +327,7 @@ class PostgreSQL(Dialect):
 
 class SQLite(Dialect):
     false = "0"
+    for_key_share = ""  # one transaction writes at a time
     least, greatest = "min", "max"
     # SQLite has no finer clock than Python, and both run on the same machine.
     clock = "%(now)s"

@@ -63,9 +63,9 @@ class Tags(ApiView):
         tagged, untagged = _people_in(self.workspace, sent)
         if "id" in fields:
             tag = tags.rename(tags.tag_by_id(self.workspace, fields["id"]), fields["name"])
+            tags.put_on_each(tag, tagged)
         else:
-            tag = tags.find_or_create(self.workspace, fields["name"])
-        tags.put_on_each(tag, tagged)
+            tag = tags.put_on_by_name(self.workspace, fields["name"], tagged)
         if untagged:
             tags.take_off_people(tag, untagged)
         return Response(tag_as_json(tag))

@@ -257,6 +257,7 @@ def _take_out(run: PeopleImport, part: ImportPart, is_about: Callable[[list[str]
     gone = {line for line, cells in rows if is_about(cells)}
     if gone:
         _keep_refused(run, ((line, GONE, []) for line in sorted(gone)))
-        part.rows = msgspec.json.encode([row for row in rows if row[0] not in gone])
-        part.save(update_fields=["rows"])
+        left = msgspec.json.encode([row for row in rows if row[0] not in gone])
+        # Of an import that was given up it may just have been forgotten.
+        ImportPart.objects.filter(pk=part.pk).update(rows=left)
         PeopleImport.objects.filter(pk=run.pk).update(refused=F("refused") + len(gone))

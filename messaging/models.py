@@ -102,7 +102,8 @@ class Suppression(models.Model):
     @classmethod
     def make(cls, workspace: Workspace, email: str, reason: str, note: str):
         """Suppress an address, unless it is already. `email` is folded here, `note` is what the far end said."""
-        cls.objects.get_or_create(workspace=workspace, email=fold(email), defaults={"reason": reason, "note": note})
+        suppressed = cls(workspace=workspace, email=fold(email), reason=reason, note=note)
+        cls.objects.bulk_create([suppressed], ignore_conflicts=True)
 
     @staticmethod
     def digest_of(email_folded: str) -> str:

@@ -20,6 +20,7 @@ from django.utils import timezone
 from eventsapp.health import WORK
 from eventsapp.merging import lately_merged
 from eventsapp.models import HandOver, Heartbeat, Occurrence, Role
+from eventsapp.sql import dialect
 from eventsapp.wakeups import wake
 from messaging import alarm, subscriptions
 from messaging.channels import outgoing
@@ -69,6 +70,8 @@ def catch_up():
 
 
 def _queue(wishes: list[Wish], events: Iterable[Occurrence]):
+    there = set(dialect().hold(Subscription, {wish.subscription_id for wish in wishes}))
+    wishes = [wish for wish in wishes if wish.subscription_id in there]
     queued = [
         Notification(
             subscription=wish.subscription,

@@ -4,7 +4,6 @@ addresses that are written to no more. Sections of the settings page."""
 from django import forms
 from django.conf import settings
 from django.contrib import messages as notices
-from django.db import transaction
 from django.db.models import ProtectedError
 from django.shortcuts import get_object_or_404, redirect
 from django.urls import reverse
@@ -15,6 +14,7 @@ from eventsapp.models import Role
 from eventsapp.pages import staff_page
 from eventsapp.panels import Dependent, listed
 from eventsapp.text import fold
+from messaging.drafting import alone
 from messaging.models import AutoMessage, Policy, Sender
 from messaging.models import new_secret as make_secret
 
@@ -89,19 +89,23 @@ def new_secret(request, workspace):
 @require_POST
 @staff_page(Role.ADMIN)
 def add_sender(request, workspace):
-    form = SenderForm(request.POST, instance=Sender(workspace=workspace), prefix="sender")
-    if not form.is_valid():
+    # Of two who add the same address at once the second is told so.
+    with alone(workspace):
+        form = SenderForm(request.POST, instance=Sender(workspace=workspace), prefix="sender")
+        sender = form.save() if form.is_valid() else None
+    if sender is None:
         return settings_views.page(request, workspace, sender_form=form)
-    notices.success(request, f"Messages may come from {form.save()}.")
+    notices.success(request, f"Messages may come from {sender}.")
     return _back(workspace, "senders")
 
 
 @require_POST
 @staff_page(Role.ADMIN)
 def remove_sender(request, workspace, pk):
-    sender = get_object_or_404(workspace.senders, pk=pk)
     try:
-        with transaction.atomic():
+        # Whoever chooses it for a rule, or sends from it, at this moment is before this, or finds it gone.
+        with alone(workspace):
+            sender = get_object_or_404(workspace.senders.select_for_update(), pk=pk)
             # What went to one person from it, or waits to, is no rule whose sender could be chosen.
             AutoMessage.every.filter(trigger=None, sender=sender).update(sender=None)
             sender.delete()

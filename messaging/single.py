@@ -8,10 +8,11 @@ from django.utils.text import Truncator
 
 from eventsapp.errors import Fault, Refused, invalid
 from eventsapp.models import Contact, Membership, Workspace, now_in_seconds
+from eventsapp.sql import dialect
 from eventsapp.wakeups import wake
 from messaging import text
 from messaging.channels import CHANNELS
-from messaging.models import AutoMessage, Delivery
+from messaging.models import AutoMessage, Delivery, Sender
 
 KEYS = UUID("6c5c1d0e-9a53-4d39-8f52-6f0f6d1f7a10")  # the space of the ids that come of keys
 MARKUP = re.compile(r"\{\{.*?\}\}|\{%.*?%\}", re.DOTALL)
@@ -54,6 +55,8 @@ def send_now(
     _check_reader(delivery)
     try:
         with transaction.atomic():
+            if message.sender_id and not dialect().hold(Sender, [message.sender_id]):
+                message.sender = None
             message.save()
             delivery.save()
             transaction.on_commit(lambda: wake("messaging.tasks.send_due"))

@@ -2,7 +2,7 @@
 
 from rest_framework.response import Response
 
-from eventsapp.errors import Fault, NotFound, Refused
+from eventsapp.errors import Fault, Refused
 from eventsapp.models import Scope
 from eventsapp.openapi import in_path, operation, query
 from eventsapp.transport import ApiView, api_path
@@ -98,7 +98,13 @@ class OneSubscription(ApiView):
 
     def _changed(self, subscription_id) -> dict:
         subscription = _subscription(self.workspace, subscription_id)
-        return _told(subscriptions.keep(subscription, **read_subscription(subscription, self.sent())))
+        try:
+            found = read_subscription(subscription, self.sent())
+        except Refused:
+            # What it lacks may be missing because it was deleted just now.
+            _subscription(self.workspace, subscription_id)
+            raise
+        return _told(subscriptions.keep(subscription, **found))
 
     @operation(
         "delete_subscription",
@@ -183,11 +189,14 @@ class ReplayNotification(ApiView):
         theirs = _subscription(self.workspace, subscription_id).notifications
         asked = theirs.filter(uuid=notification_id.removeprefix("notif_"))
         if not asked.exists():
-            raise NotFound("Resource Not Found", "id")
+            raise subscriptions.gone()
         if not subscriptions.replay(asked):
             message = "It has not failed, or its subscription is not active."
             raise Refused(Fault("conflict", message), status=409)
-        return Response(notification_as_json(asked.newest(1)[0]))
+        told = asked.newest(1)
+        if not told:
+            raise subscriptions.gone()
+        return Response(notification_as_json(told[0]))
 
 
 def _subscriptions(workspace):
@@ -195,14 +204,14 @@ def _subscriptions(workspace):
 
 
 def _subscription(workspace, subscription_id: str) -> Subscription:
-    try:
-        return _subscriptions(workspace).get(public_id=subscription_id)
-    except Subscription.DoesNotExist:
-        raise NotFound("Resource Not Found", "id") from None
+    found = _subscriptions(workspace).filter(public_id=subscription_id).first()
+    if found is None:
+        raise subscriptions.gone()
+    return found
 
 
 def _told(subscription: Subscription) -> dict:
-    return subscription_as_json(_subscriptions(subscription.workspace).get(pk=subscription.pk))
+    return subscription_as_json(_subscription(subscription.workspace, subscription.public_id))
 
 
 def _unix(moment):

@@ -9,7 +9,7 @@ from django.http import Http404
 from django.shortcuts import get_object_or_404, redirect, render
 from django.views.decorators.http import require_POST
 
-from eventsapp.errors import Refused
+from eventsapp.errors import NotFound, Refused
 from eventsapp.models import Role, Workspace
 from eventsapp.pages import staff_page
 from messaging import subscriptions
@@ -141,6 +141,13 @@ def webhook(request, workspace, pk):
     """Change one, or do something with it: its act is named by the button."""
     own = workspace.subscriptions.select_related("workspace").prefetch_related("wishes__type")
     subscription = get_object_or_404(own, pk=pk)
+    try:
+        return _do(request, workspace, subscription)
+    except NotFound as error:
+        raise Http404("It was deleted a moment ago.") from error
+
+
+def _do(request, workspace, subscription):
     act = request.POST.get("act", "")
     if act == "change":
         form = SubscriptionForm(subscription, request.POST)

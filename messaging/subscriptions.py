@@ -9,9 +9,10 @@ from datetime import datetime, timedelta
 from django.db import models, transaction
 from django.utils import timezone
 
+from eventsapp.errors import NotFound
 from eventsapp.ingest import event_type
 from eventsapp.models import EventType
-from eventsapp.sql import database_now
+from eventsapp.sql import database_now, dialect
 from eventsapp.wakeups import wake
 from messaging.models import Notification, Subscription, Wish
 from messaging.watching import watch_what_is_asked
@@ -27,7 +28,7 @@ FAILED_FOR_DAYS = f"For {PATIENCE.days} days its receiver took nothing of what w
 State, Reason = Notification.State, Notification.Reason
 
 
-# What staff and programs do ------------------------------------------------------------------------------------------
+# What staff and programs do. Each raises NotFound for one that was deleted a moment ago ------------------------------
 
 
 def keep(subscription: Subscription, *, event_names: Collection[str] | None = None, **fields) -> Subscription:
@@ -83,21 +84,22 @@ def resume(subscription: Subscription):
 def delete(subscription: Subscription):
     """Forget it and all that was told to it."""
     with transaction.atomic():
-        # A full lock, not no_key: whoever queues something for it at this moment has to wait.
-        types = list(
-            Subscription.objects.select_for_update().get(pk=subscription.pk).wishes.values_list("type", flat=True)
-        )
+        # Whoever queues something for it holds it: they are before this, or too late.
+        subscription = _locked(subscription.pk, no_key=False)
+        types = list(subscription.wishes.values_list("type", flat=True))
         subscription.delete()
         _watch(types)
 
 
 def ping(subscription: Subscription) -> Notification:
     """Post a greeting there, to see whether it arrives."""
-    made = Notification.objects.create(
-        subscription=subscription, topic=Subscription.PING, due_at=may_post_at(subscription)
-    )
-    _wake_soon()
-    return made
+    with transaction.atomic():
+        if not dialect().hold(Subscription, [subscription.pk]):
+            raise gone()
+        _wake_soon()
+        return Notification.objects.create(
+            subscription=subscription, topic=Subscription.PING, due_at=may_post_at(subscription)
+        )
 
 
 def replay(failed) -> int:
@@ -118,8 +120,16 @@ def _wake_soon():
     transaction.on_commit(lambda: wake("messaging.tasks.post_notifications"))
 
 
-def _locked(pk: int) -> Subscription:
-    return Subscription.objects.select_for_update(no_key=True).get(pk=pk)
+def gone() -> NotFound:
+    """As when nobody ever knew it."""
+    return NotFound("Resource Not Found", "id")
+
+
+def _locked(pk: int, *, no_key: bool = True) -> Subscription:
+    subscription = Subscription.objects.select_for_update(no_key=no_key).filter(pk=pk).first()
+    if subscription is None:
+        raise gone()
+    return subscription
 
 
 def _forget_the_past(subscription: Subscription):

@@ -6,7 +6,7 @@ class SegmentsConfig(AppConfig):
 
     def ready(self):
         from eventsapp import attributes, panels, tags
-        from segments import home  # noqa: F401  adding is its import's work
+        from segments import home, tagging  # noqa: F401  adding and connecting are their imports' work
         from segments.membership import their_segments
         from segments.models import asking_for, comparing, naming
 

@@ -10,6 +10,7 @@ from django.utils.http import urlencode
 from django.utils.text import slugify
 from django_htmx.http import HttpResponseClientRedirect
 
+from eventsapp.errors import NotFound
 from eventsapp.models import Contact, Tag
 from eventsapp.pages import came_from, staff_page
 from eventsapp.person_views import person_or_404
@@ -121,10 +122,10 @@ def people_tag(request, workspace):
             tag = _named_tag(workspace, context["tag"], make=adds)
             if request.POST.get("count") != str(result.count):
                 raise ValidationError(f"Meanwhile {result.count:,} match. Look again, then go on.")
+            _ask_for_tag(tag, result.ids, adds=adds, question=str(definition), asked_by=request.user)
         except ValidationError as error:
             context["errors"] = error.messages
             return render(request, _template(request, "tag"), context, status=422)
-        tagging.ask(tag, result.ids, adds=adds, question=str(definition), asked_by=request.user)
         notices.success(request, f"Under way for {result.count:,}: below is how far it is.")
         to_log = redirect("people_tagged", workspace.app_id)
         return HttpResponseClientRedirect(to_log.url) if request.htmx else to_log
@@ -141,6 +142,13 @@ def _named_tag(workspace, name: str, *, make: bool) -> Tag:
     if tag is None:
         raise ValidationError(f"There is no tag “{name}”. Choose one of the list.")
     return tag
+
+
+def _ask_for_tag(tag: Tag, *what, **how):
+    try:
+        tagging.ask(tag, *what, **how)
+    except NotFound as error:
+        raise ValidationError(f"“{tag}” was deleted a moment ago. Look again, then go on.") from error
 
 
 @staff_page()

@@ -6,11 +6,14 @@ Whatever kills the worker, the next sweep goes on where it stopped.
 import time
 
 from django.db import IntegrityError, transaction
+from django.dispatch import receiver
 from django.utils import timezone
 from pyroaring import BitMap
 
-from eventsapp.models import Tag
-from eventsapp.tags import put_on_people, take_off_people
+from eventsapp import signals
+from eventsapp.errors import NotFound
+from eventsapp.models import Tag, Workspace
+from eventsapp.tags import put_on_people, tag_by_id, take_off_people
 from eventsapp.wakeups import wake
 from segments.models import TagRun
 
@@ -24,9 +27,13 @@ class NotUndoable(Exception):
 
 @transaction.atomic
 def ask(tag: Tag, ids: BitMap, *, adds: bool, question: str, asked_by, undoes: TagRun | None = None) -> TagRun:
-    """Have a tag put on these people (ids), or taken off them. `question` says in words who they are."""
+    """Have a tag put on these people (ids), or taken off them. `question` says in words who they are. Raises NotFound
+    when the tag was deleted a moment ago."""
+    # Nobody deletes the tag meanwhile.
+    workspace = Workspace.objects.select_for_update(no_key=True).get(pk=tag.workspace_id)
+    tag = tag_by_id(workspace, str(tag.pk))
     run = TagRun.objects.create(
-        workspace_id=tag.workspace_id,
+        workspace=workspace,
         tag=tag,
         tag_name=tag.name,
         adds=adds,
@@ -42,13 +49,20 @@ def ask(tag: Tag, ids: BitMap, *, adds: bool, question: str, asked_by, undoes: T
 
 def undo(run: TagRun, *, asked_by) -> TagRun:
     """Have what an act changed changed back. Raises NotUndoable."""
-    if not run.is_undoable:
+    tag = Tag.objects.filter(pk=run.tag_id).first()
+    if tag is None or not run.is_undoable:
         raise NotUndoable
     question = f"undoing what was done for {run.question}"
     try:
-        return ask(run.tag, run.changed_ids, adds=not run.adds, question=question, asked_by=asked_by, undoes=run)
-    except IntegrityError as error:  # somebody else was faster
+        return ask(tag, run.changed_ids, adds=not run.adds, question=question, asked_by=asked_by, undoes=run)
+    except (IntegrityError, NotFound) as error:  # somebody else was faster
         raise NotUndoable from error
+
+
+@receiver(signals.tag_deleting)
+def let_go(sender, tag, **kwargs):
+    """What waits for the tag is at its end. Before the tag is locked, as the worker locks an act before its tag."""
+    TagRun.objects.filter(tag=tag).update(tag=None)
 
 
 def work() -> int:

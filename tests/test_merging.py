@@ -30,6 +30,7 @@ from messaging import matching, rules, sending
 from messaging.models import AutoMessage, Delivery, Policy, Recipient
 from messaging.tasks import sweep
 from tests.conftest import failing
+from tests.threads import side_by_side
 
 pytestmark = pytest.mark.django_db
 
@@ -746,20 +747,6 @@ def test_whatever_happens_is_what_plain_python_makes_of_it(db, acts):
 
 
 # At the same moment --------------------------------------------------------------------------------------------------
-
-
-def side_by_side(n, act):
-    """Let `n` threads do it at once, each with its number; return what they return, or raise what one of them raises."""
-
-    def run(number):
-        try:
-            return act(number)
-        finally:
-            connections.close_all()
-
-    with ThreadPoolExecutor(n) as threads:
-        running = [threads.submit(run, number) for number in range(n)]
-    return [thread.result() for thread in running]
 
 
 @pytest.mark.django_db(transaction=True)
