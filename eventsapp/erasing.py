@@ -4,11 +4,12 @@ What stays is a tombstone: an id that is nobody's any more.
 """
 
 import json
-import re
-from urllib.parse import unquote_plus
 
+import msgspec
 from django.contrib.admin.models import LogEntry
 from django.db import transaction
+from django.db.models import TextField
+from django.db.models.functions import Cast
 
 from eventsapp import signals, uploads, volumes
 from eventsapp.models import (
@@ -23,6 +24,7 @@ from eventsapp.models import (
     Workspace,
     now_in_seconds,
 )
+from eventsapp.naming import Names
 from eventsapp.request_log import log
 
 LATELY = 3600  # seconds for which somebody deleted is looked after; no transaction that stores events takes as long
@@ -90,11 +92,11 @@ def _delete_what_they_did(ids: list[int]):
 def _forget_requests(people: list[Contact]):
     """Delete the API requests of their workspace that name them, and what failed of bulk jobs likewise."""
     names = {name for one in people for name in (one.public_id, one.external_id, one.email) if name}
-    workspace, named, writings = people[0].workspace, _naming(names), log.writings
+    workspace, named, writings = people[0].workspace, Names(names), log.writings
 
     def names_them(request: ApiRequest) -> bool:
         told = json.dumps([request.errors, request.notes], ensure_ascii=False)
-        return named("\n".join([request.path, request.body, told]))
+        return named.are_in("\n".join([request.path, request.body, told]))
 
     def forget_the_latest():
         log.leave_out(workspace.pk, names_them)
@@ -103,11 +105,22 @@ def _forget_requests(people: list[Contact]):
 
     _delete_requests(workspace, names_them)
     transaction.on_commit(forget_the_latest)
-    for job in BulkJob.objects.filter(workspace=workspace).exclude(failed=[]).order_by("pk").select_for_update():
-        others = [item for item in job.failed if not named(item)]
-        if len(others) < len(job.failed):
-            job.failed = others
-            job.save(update_fields=["failed"])
+    _forget_failed(workspace, named)
+
+
+def _forget_failed(workspace: Workspace, named: Names):
+    jobs = BulkJob.objects.filter(workspace=workspace).exclude(failed=[]).order_by("pk").select_for_update()
+    # As a text: to read its JSON as Django does costs more than all the rest.
+    read = jobs.annotate(items=Cast("failed", TextField())).values_list("pk", "items")
+    left = {}
+    for pk, items in read.iterator(chunk_size=50):
+        failed = msgspec.json.decode(items, type=list[str])
+        if named.may_be_in("\n".join(failed)):
+            others = [item for item in failed if not named.are_in(item)]
+            if len(others) < len(failed):
+                left[pk] = others
+    for pk, failed in left.items():
+        BulkJob.objects.filter(pk=pk).update(failed=failed)
 
 
 def _delete_requests(workspace: Workspace, are_meant):
@@ -119,13 +132,4 @@ def _delete_requests(workspace: Workspace, are_meant):
 def _forget_files(people: list[Contact], imports: list[PeopleImport]):
     """Take them out of files that wait to be imported, and of rows that were refused."""
     names = {name for one in people for name in (one.public_id, one.email) if name}
-    uploads.forget_people(imports, people, _naming(names))
-
-
-def _naming(names: set[str]):
-    """Return whether a text (of a link, a form, or JSON) holds one of these names."""
-    spelled = names | {json.dumps(name, ensure_ascii=ascii)[1:-1] for name in names for ascii in (True, False)}
-    # The longest first, and whole: the user_id 7 is not named by 17.
-    pattern = "|".join(map(re.escape, sorted(spelled, key=len, reverse=True)))
-    whole = re.compile(rf"(?<!\w)(?:{pattern})(?!\w)", re.IGNORECASE)
-    return lambda text: bool(whole.search(text) or whole.search(unquote_plus(text)))
+    uploads.forget_people(imports, people, Names(names))

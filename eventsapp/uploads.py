@@ -19,6 +19,7 @@ from django.utils import timezone
 
 from eventsapp.cells import bare
 from eventsapp.models import Contact, ImportPart, PeopleImport, RefusedRow, Workspace
+from eventsapp.naming import Names
 from eventsapp.people_columns import Columns, Kinds, guess
 from eventsapp.people_import import AT_ONCE, SAMPLE, Became, open_rows, store
 from eventsapp.pool import lend
@@ -32,6 +33,7 @@ KEPT = timedelta(days=7)
 MOST_ATTEMPTS = 5  # at one part
 AT_A_TIME = 1  # seconds after which other work gets its turn
 TELLING = 5  # characters
+LOOKED_AT_ONCE = 2_000  # refused rows
 GONE = "It named somebody who was deleted meanwhile."
 
 
@@ -64,11 +66,11 @@ def upload(workspace: Workspace, name: str, raw: Iterable[bytes], *, by) -> Peop
 def first_rows(run: PeopleImport, number: int) -> list[list[str]]:
     """Return the cells of the first rows that still wait."""
     part = run.parts.order_by("pk").first()
-    return [cells for _, cells in _rows_of(part)[:number]] if part else []
+    return [cells for _, cells in _rows_in(part.rows)[:number]] if part else []
 
 
-def _rows_of(part: ImportPart) -> list[tuple[int, list[str]]]:
-    return msgspec.json.decode(bytes(part.rows), type=list[tuple[int, list[str]]])
+def _rows_in(rows: bytes) -> list[tuple[int, list[str]]]:
+    return msgspec.json.decode(bytes(rows), type=list[tuple[int, list[str]]])
 
 
 @transaction.atomic
@@ -161,7 +163,7 @@ def _step(run: PeopleImport) -> int:
     part, rows = run.parts.order_by("pk").first(), []
     if part:
         columns = Columns.of(run.workspace, run.header, run.targets, run.kinds, run.tags)
-        rows = [columns.row(line, cells) for line, cells in _rows_of(part)]
+        rows = [columns.row(line, cells) for line, cells in _rows_in(part.rows)]
         outcomes = store(run.workspace, rows)
         for what, number in Counter(outcome.what for outcome in outcomes).items():
             setattr(run, what, getattr(run, what) + number)
@@ -192,23 +194,23 @@ def _keep_refused(run: PeopleImport, refused: Iterable[tuple[int, str, Sequence[
 
 def refused_of(run: PeopleImport) -> Iterator[tuple[int, str, list[str]]]:
     """Yield (line number, sentence, cells) of the refused rows."""
-    for some in _by_and_by(run.refused_rows, AT_ONCE):
+    for some in _by_and_by(run.refused_rows, AT_ONCE, "line", "error", "cells"):
         # A reader may be slow.
         lend()
-        yield from ((row.line, row.error, _cells_of(row)) for row in some)
+        yield from ((line, error, _cells_in(cells)) for _, line, error, cells in some)
 
 
-def _by_and_by(rows, number: int) -> Iterator[list]:
-    """Yield some rows at a time, in the order of their keys, up to the last one of now."""
-    rows = rows.order_by("pk")
-    until, reached = rows.last(), 0
-    while until and (some := list(rows.filter(pk__gt=reached, pk__lte=until.pk)[:number])):
+def _by_and_by(rows, number: int, *columns: str) -> Iterator[list[tuple]]:
+    """Yield the key and these columns of some rows at a time, in the order of their keys, up to the last one of now."""
+    rows = rows.order_by("pk").values_list("pk", *columns)
+    until, reached = rows.values_list("pk", flat=True).last(), 0
+    while until and (some := list(rows.filter(pk__gt=reached, pk__lte=until)[:number])):
         yield some
-        reached = some[-1].pk
+        reached = some[-1][0]
 
 
-def _cells_of(row: RefusedRow) -> list[str]:
-    return msgspec.json.decode(bytes(row.cells))
+def _cells_in(cells: bytes) -> list[str]:
+    return msgspec.json.decode(bytes(cells))
 
 
 # Who is deleted ------------------------------------------------------------------------------------------------------
@@ -221,9 +223,9 @@ def hold(workspace_id: int) -> list[PeopleImport]:
     return list(imports.select_for_update(no_key=True))
 
 
-def forget_people(imports: Iterable[PeopleImport], people: Sequence[Contact], named: Callable[[str], bool]):
-    """Forget what waiting and refused rows say of these people; `named` is whether a text names one of them. Of these
-    rows stays that they were there."""
+def forget_people(imports: Iterable[PeopleImport], people: Sequence[Contact], named: Names):
+    """Forget what waiting and refused rows say of these people; `named` looks for them in a text. Of these rows stays
+    that they were there."""
     user_ids = {contact.external_id for contact in people if contact.external_id}
     # Where it is not said yet what a column is, a short number may be anything.
     telling = {user_id for user_id in user_ids if len(user_id) >= TELLING}
@@ -233,31 +235,43 @@ def forget_people(imports: Iterable[PeopleImport], people: Sequence[Contact], na
         elsewhere = telling if run.asked_at is None else set()
 
         def is_about(cells, places=places, elsewhere=elsewhere) -> bool:
-            return any(
-                named(cell) or bare(cell) in (user_ids if place in places else elsewhere)
-                for place, cell in enumerate(cells)
-            )
+            if any(bare(cells[place]) in user_ids for place in places if place < len(cells)):
+                return True
+            if elsewhere and any(bare(cell) in elsewhere for cell in cells):
+                return True
+            return named.may_be_in("\n".join(cells)) and any(map(named.are_in, cells))
 
-        for some in _by_and_by(run.refused_rows, AT_ONCE):
-            about = [row.pk for row in some if named(row.error) or is_about(_cells_of(row))]
-            run.refused_rows.filter(pk__in=about).update(error=GONE, cells=msgspec.json.encode([]))
-        for [part] in _by_and_by(run.parts, 1):
+        for some in _by_and_by(run.refused_rows, LOOKED_AT_ONCE, "error", "cells"):
+            text = _text_of(some)
+            # A cell that is a user_id, `bare` or not, holds it.
+            if named.may_be_in(text) or any(user_id in text for user_id in user_ids):
+                about = [pk for pk, error, cells in some if named.are_in(error) or is_about(_cells_in(cells))]
+                run.refused_rows.filter(pk__in=about).update(error=GONE, cells=msgspec.json.encode([]))
+        for [(pk, rows)] in _by_and_by(run.parts, 1, "rows"):
             # To look at the text is much cheaper than to read it.
-            text = bytes(part.rows).decode()
-            if named(text) or any(_as_written(user_id) in text for user_id in user_ids):
-                _take_out(run, part, is_about)
+            text = bytes(rows).decode()
+            if named.are_in(text) or any(_as_written(user_id) in text for user_id in user_ids):
+                _take_out(run, pk, _rows_in(rows), is_about)
+
+
+def _text_of(refused: Iterable[tuple[int, str, bytes]]) -> str:
+    """All that refused rows (key, sentence, cells) say, joined by line ends or by what stands between cells in JSON."""
+    text = b"\n".join(cells for *_, cells in refused).decode()
+    if "\\" in text:
+        # Only without one it is as each cell was.
+        text = "\n".join(cell for *_, cells in refused for cell in _cells_in(cells))
+    return "\n".join([text, *{error for _, error, _ in refused}])
 
 
 def _as_written(text: str) -> str:
     return msgspec.json.encode(text).decode()[1:-1]
 
 
-def _take_out(run: PeopleImport, part: ImportPart, is_about: Callable[[list[str]], bool]):
-    rows = _rows_of(part)
+def _take_out(run: PeopleImport, part: int, rows: list[tuple[int, list[str]]], is_about: Callable[[list[str]], bool]):
     gone = {line for line, cells in rows if is_about(cells)}
     if gone:
         _keep_refused(run, ((line, GONE, []) for line in sorted(gone)))
         left = msgspec.json.encode([row for row in rows if row[0] not in gone])
         # Of an import that was given up it may just have been forgotten.
-        ImportPart.objects.filter(pk=part.pk).update(rows=left)
+        ImportPart.objects.filter(pk=part).update(rows=left)
         PeopleImport.objects.filter(pk=run.pk).update(refused=F("refused") + len(gone))
