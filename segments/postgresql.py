@@ -16,7 +16,7 @@ from pyroaring import BitMap
 
 CHUNK = 1 << 16  # the ids of which a roaring bitmap keeps one container
 MOST_LISTED = 4096  # a container of no more than these is a list
-MOST_LOOKED_UP = 4096  # ids of which a statement is given a list
+MOST_LOOKED_UP = 8192  # ids of which a statement is given a list
 SPARSEST = 64  # one of so many ids must be there, or bits for all of them are a waste
 COOKIE = 12346  # how the portable form of a roaring bitmap without runs begins
 

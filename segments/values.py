@@ -132,7 +132,8 @@ class IsOneOf(Func):
             first, last = self.ids.min(), self.ids.max()
             test = f"CASE WHEN {sql} BETWEEN %s AND %s THEN get_bit(%s, {sql} - %s) = 1 ELSE false END"
             return test, [*params, first, last, bits, *params, first]
-        return f"{sql} = ANY(%s)", [*params, list(self.ids)]
+        # Small ids would come as smallint: with those PostgreSQL compares one after the other, as no hash is of both.
+        return f"{sql} = ANY(%s::integer[])", [*params, list(self.ids)]
 
 
 def within(seconds, span: Span):
