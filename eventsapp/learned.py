@@ -7,7 +7,7 @@ from django.db import connection
 from django.db.models import CharField, F, Func
 
 from eventsapp.metadata import FILTER_KINDS, kind_of
-from eventsapp.models import PEOPLE, Contact, Event, EventType, Workspace
+from eventsapp.models import Contact, Event, EventType, Workspace
 
 LOOKED_AT = 300  # newest events, or people, from which keys and samples are learned
 SAMPLES = 5
@@ -29,7 +29,7 @@ class EachKey(Func):
 
 def attribute_keys(workspace: Workspace) -> list[str]:
     """Every custom attribute that somebody among the workspace's People has, in order."""
-    people = Contact.objects.filter(PEOPLE, workspace=workspace).exclude(custom_attributes={})
+    people = Contact.objects.filter(workspace=workspace).people().exclude(custom_attributes={})
     if connection.vendor == "postgresql":
         return sorted(people.annotate(key=EachKey(F("custom_attributes"))).values_list("key", flat=True).distinct())
     sql, params = people.values("custom_attributes").query.sql_with_params()

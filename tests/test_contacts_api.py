@@ -1,7 +1,9 @@
 """POST /contacts, GET and PUT /contacts/{id}: names, emails and custom attributes for people."""
 
 import pytest
+from django.db import connection
 
+from eventsapp.contact_pages import NEWEST_FIRST, Cursor
 from eventsapp.merging import merge
 from eventsapp.models import Contact, Source
 from messaging.models import Suppression
@@ -164,3 +166,14 @@ def test_a_contact_says_whether_mails_reach_it(api, shop, buyer, person, django_
     ]
     assert facts == [(True, False), (False, True), (True, False)]
     assert api.get(f"/contacts/{buyer.public_id}").json()["has_hard_bounced"]
+
+
+@pytest.mark.skipif(
+    connection.vendor != "sqlite", reason="what SQLite does; of PostgreSQL tests/test_postgresql.py tells"
+)
+def test_a_page_of_people_begins_in_the_index_on_sqlite(shop, buyer):
+    page = NEWEST_FIRST.of(Contact.objects.filter(workspace=shop).people())
+    for asked in (page, page.filter(NEWEST_FIRST.after(Cursor(buyer.created_at, buyer.pk, 2)))):
+        plan = asked[:50].explain()
+        assert "USING INDEX contact_people_new" in plan
+        assert "SCAN" not in plan
