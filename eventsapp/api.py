@@ -30,7 +30,8 @@ from eventsapp.serializers import (
 from eventsapp.transport import ApiView, body_of, number_in, truth_in
 
 PER_PAGE, MOST_PER_PAGE = 50, 200
-NOT_KEPT = in_path("what", "What is asked for.", {"type": "string", "enum": ["companies", "notes", "subscriptions"]})
+NOT_KEPT = ("companies", "notes", "subscriptions")
+WHAT = in_path("what", "What is asked for.", {"type": "string", "enum": list(NOT_KEPT)})
 CONTACT_ID = in_path("contact_id", "The contact's id: 24 hex digits.", shapes.CONTACT_ID)
 
 
@@ -318,10 +319,12 @@ class NotKeptOfContact(ApiView):
         "People",
         answers={200: ("Nothing.", shapes.NOTHING)},
         refuses=(404, 410),
-        parameters=[CONTACT_ID, NOT_KEPT],
+        parameters=[CONTACT_ID, WHAT],
     )
     def get(self, request, contact_id, what):
         """List what is not kept here: companies, notes, and subscriptions to kinds of mails."""
+        if what not in NOT_KEPT:
+            raise NotFound(f"A contact has no such list. There are {', '.join(NOT_KEPT)}.", "what")
         return Response(list_of_contact(contact_by_id(self.workspace, contact_id), what, []))
 
 

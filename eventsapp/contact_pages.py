@@ -21,8 +21,8 @@ ALWAYS_THERE = ("created_at", "updated_at")
 # By their names in API 1.x.
 LEGACY_SORTS = dict(zip(SORTS, SORTS, strict=True)) | {"last_request_at": "last_seen_at"}
 LEGACY_ORDER = [
-    query("sort", "Of a list: by which time.", {"type": "string", "enum": list(LEGACY_SORTS), "default": "created_at"}),
-    query("order", "Of a list: from the earliest, or from the latest.", {"type": "string", "enum": ["asc", "desc"]}),
+    query("sort", "Of a list: by which time.", {"type": "string", "enum": [*LEGACY_SORTS, ""]}),
+    query("order", "Of a list: from the earliest or the latest.", {"type": "string", "enum": ["asc", "desc", ""]}),
 ]
 
 

@@ -58,9 +58,10 @@ def filter_parameters(filter_set: type[FilterSet], *, without: tuple[str, ...] =
 def _filter_schema(one: Filter) -> dict:
     match one:
         case ModelChoiceFilter():
-            return {"type": "string", "pattern": "^[0-9]{1,9}$"}
+            return {"type": "string", "pattern": "^([0-9]{1,9})?$"}
         case ChoiceFilter():
-            return {"type": "string", "enum": [value for value, _ in one.extra["choices"]]}
+            # Empty, as a form sends it, it asks for nothing.
+            return {"type": "string", "enum": [*(value for value, _ in one.extra["choices"]), ""]}
         case DateFilter():
             return {"type": "string", "format": "date"}
     return {"type": "string"}

@@ -156,7 +156,7 @@ def kind_of(schema: dict) -> SafeString:
     if "const" in schema:
         return _codes([schema["const"]])
     if "enum" in schema:
-        return _codes(schema["enum"])
+        return _codes([value for value in schema["enum"] if value != ""])
     if "properties" not in schema and (alternatives := _alternatives(schema)):
         return format_html_join(" or ", "{}", ((kind_of(one),) for one in alternatives))
     kinds = schema["type"] if isinstance(schema["type"], list) else [schema["type"]]

@@ -10,6 +10,7 @@ from django.conf import settings
 from django.contrib.auth import get_user_model
 from django.db import transaction
 
+from eventsapp import attributes
 from eventsapp.config.embedded import private_folder
 from eventsapp.incoming import read_event
 from eventsapp.ingest import event_type, ingest
@@ -115,6 +116,7 @@ def _people(workspace, people, dice, now) -> dict[str, int]:
         contact.fold_texts()
         contacts.append(contact)
     Contact.objects.bulk_create(contacts, ignore_conflicts=True, batch_size=BATCH)
+    attributes.learn(workspace, [contact.custom_attributes for contact in contacts])
     return signed_up
 
 

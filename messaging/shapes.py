@@ -309,13 +309,13 @@ ONE_MESSAGE_IN = shape(
                 {
                     "type": {"type": "string"},
                     "id": CONTACT_ID | {"type": ["string", "null"], "description": "The contact's id."},
-                    "user_id": text("Your own id of the person.") | {"type": ["string", "null"]},
+                    "user_id": text("Your own id of the person.") | {"type": ["string", "integer", "null"]},
                     "email": text("Their email.") | {"type": ["string", "null"]},
                 },
                 optional=("type", "id", "user_id", "email"),
                 anyOf=[
-                    {"required": [name], "properties": {name: {"type": "string"}}}
-                    for name in ("id", "user_id", "email")
+                    {"required": [name], "properties": {name: {"type": types}}}
+                    for name, types in (("id", "string"), ("user_id", ["string", "integer"]), ("email", "string"))
                 ],
             ),
         },
