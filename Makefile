@@ -23,9 +23,11 @@ test: .venv/ready-to-test lint
 		echo "SKIPPED: the suite on PostgreSQL, because no server answers. Set POSTGRES_URL to one."; \
 	fi
 
-# Load, faults and the browser, one after the other. They start their own services.
+# Browsers, models and replays two at a time; load, faults and schemathesis one after the other. They start their own
+# services.
 test-slow: .venv/ready-to-test
-	$(PYTEST) -m slow -p no:randomly tests
+	$(PYTEST) -n 2 --dist loadfile -m "slow and beside" -p no:randomly tests
+	$(PYTEST) -m "slow and not beside" -p no:randomly tests
 
 # Intercom's own SDKs against a live server, each in an environment of its own.
 test-sdks: .venv/ready-to-test

@@ -50,8 +50,8 @@ def body_of(request) -> bytes:
 
 def number_in(asked, name: str, default: int, *, most: int) -> int:
     """Return a whole number of the query, from 1 to `most`. Raises Refused."""
-    text = asked.get(name, "")
-    if not text:
+    text = asked.get(name)
+    if text is None:
         return default
     if not text.isdecimal() or len(text) > 9 or not 1 <= int(text) <= most:
         raise Refused(invalid(name, f"{name} must be a whole number from 1 to {most}."))

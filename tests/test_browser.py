@@ -10,7 +10,7 @@ import pytest
 from segments.urlstate import decode, encode
 from tests.live import CHROMIUM, Installation, wait_for
 
-pytestmark = [pytest.mark.slow, pytest.mark.browser]
+pytestmark = [pytest.mark.slow, pytest.mark.browser, pytest.mark.beside]
 
 FLAGS = """
     --headless --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking

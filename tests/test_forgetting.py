@@ -16,7 +16,7 @@ import pytest
 from tests.live import wait_for
 from tests.test_serve import Served
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.beside]
 
 NAME = "zoe.forgotten"  # what is looked for: no way of writing it in an address or in JSON changes it
 EMAIL, USER_ID = f"{NAME}@example.org", f"{NAME}-7"

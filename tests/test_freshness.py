@@ -13,7 +13,7 @@ import pytest
 
 from tests.live import ROOT, Installation, database, free_port
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.beside]
 DAY = 86400
 INTERLEAVINGS = 200
 

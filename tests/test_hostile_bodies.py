@@ -9,7 +9,7 @@ import pytest
 
 from tests.live import Installation
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.beside]
 
 
 def event(**changes) -> bytes:

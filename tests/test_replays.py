@@ -13,7 +13,7 @@ import pytest
 
 from tests.live import Installation
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.beside]
 
 AT = 1_760_000_000
 EVENT = {"event_name": "placed-order", "created_at": AT, "user_id": "25", "metadata": {"type": "gift", "total": 3}}

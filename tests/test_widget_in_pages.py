@@ -14,7 +14,7 @@ from tests.pages import HOSTILE, Site
 from tests.test_browser import FLAGS, faults_of
 from tests.test_sdks import skip_or_fail
 
-pytestmark = [pytest.mark.slow, pytest.mark.browser]
+pytestmark = [pytest.mark.slow, pytest.mark.browser, pytest.mark.beside]
 TRACK = "Intercom('trackEvent', {name!r}, {metadata});"
 
 
