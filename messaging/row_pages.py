@@ -18,9 +18,14 @@ PAGE_PARAMETERS = [
 
 
 def asked_page(asked) -> tuple[int, int | None]:
-    """Return how many rows the query asks for, and below which id. Raises Refused."""
+    """Return how many rows the query asks for, and below which id. Raises Refused.
+
+    An empty starting_after is the first page, as in the lists of people.
+    """
     per_page = number_in(asked, "per_page", PER_PAGE, most=MOST_PER_PAGE)
-    return per_page, number_in(asked, "starting_after", 0, most=10**9 - 1) or None
+    if not asked.get("starting_after"):
+        return per_page, None
+    return per_page, number_in(asked, "starting_after", 0, most=10**9 - 1)
 
 
 def page_of(rows, page: tuple[int, int | None], as_json: Callable) -> dict:
