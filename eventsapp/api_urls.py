@@ -31,6 +31,7 @@ urlpatterns = [
     api_path("users/scroll", legacy_api.UserScroll),
     api_path("users/(?P<contact_id>[^/]+)", legacy_api.OneUser),
     api_path("bulk/events", legacy_api.BulkEvents),
+    api_path("bulk/users", legacy_api.BulkUsers),
     api_path("jobs/(?P<job_id>[^/]+)", legacy_api.OneJob),
     api_path("jobs/(?P<job_id>[^/]+)/error", legacy_api.JobErrors),
     api_path("healthz", public_api.Healthz),

@@ -4,7 +4,7 @@ from rest_framework import serializers
 from rest_framework.response import Response
 
 from eventsapp import attributes, shapes
-from eventsapp.attributes import fault_in_name
+from eventsapp.attributes import CUSTOM, fault_in_name
 from eventsapp.errors import Refused, invalid, missing
 from eventsapp.models import DataAttribute, Scope, Workspace
 from eventsapp.openapi import in_path, operation, query
@@ -192,7 +192,7 @@ def _standard(name: str, label: str, data_type: str, is_writable: bool, protecte
 def _as_json(attribute: DataAttribute, protected: set[str]) -> dict:
     return _told(attribute.name, attribute.data_type, protected) | {
         "id": attribute.pk,
-        "full_name": f"custom_attributes.{attribute.name}",
+        "full_name": f"{CUSTOM}{attribute.name}",
         "description": attribute.description,
         "options": [{"value": value} for value in attribute.options],
         "custom": True,

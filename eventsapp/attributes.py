@@ -15,6 +15,7 @@ from eventsapp.models import Contact, DataAttribute, Workspace, key_in
 from eventsapp.panels import Dependent, listed
 
 Type = DataAttribute.Type
+CUSTOM = "custom_attributes."  # before the name of one, where fields are named
 DATES = "_at"  # how the name of a date ends, and of nothing else that is a whole number
 NUMBERS = (Type.INTEGER, Type.FLOAT)
 MOST_GUESSES = 500  # attributes of a workspace that only browsers have used
@@ -79,6 +80,11 @@ class Types:
             if value is not None and (attribute := self._binding(name, value)) and (fault := _fault(attribute, value))
         }
 
+    def check(self, document: dict):
+        """Raises Refused for what of a document does not fit."""
+        if misfits := self.misfits(document):
+            raise Refused(*(invalid(f"{CUSTOM}{name}", sentence) for name, sentence in misfits.items()))
+
     def _binding(self, name: str, value) -> DataAttribute | None:
         attribute = self.known.get(name)
         is_free = attribute and self.settles and attribute.is_guess and type_of(name, value)
@@ -125,9 +131,10 @@ def learn(workspace: Workspace, documents: Sequence[dict], *, settles: bool = Tr
 
 def check(workspace: Workspace, document: dict, *, settles: bool = True):
     """Do what `learn` does for one document. Raises Refused for what does not fit."""
-    [faults] = learn(workspace, [document], settles=settles)
-    if faults:
-        raise Refused(*(invalid(f"custom_attributes.{name}", sentence) for name, sentence in faults.items()))
+    types = Types(workspace, [document], settles=settles)
+    types.learn(document)
+    types.write()
+    types.check(document)
 
 
 def misfits(workspace: Workspace, document: dict, *, settles: bool = True) -> dict[str, str]:

@@ -79,14 +79,18 @@ def _secret(scheme: str, value: str) -> str:
     return ""
 
 
+def require(token: ApiToken, scope: str):
+    """Raises Refused (403) for a token that lacks the scope."""
+    if not token.allows(scope):
+        raise Refused(
+            Fault("forbidden", f"This token lacks the scope {scope}. Make one that has it under Settings."), status=403
+        )
+
+
 class HasScope(BasePermission):
     """A view says by `scopes = {"POST": Scope.EVENTS_WRITE, …}` what its methods need."""
 
     def has_permission(self, request, view):
-        needed = view.scopes.get("GET" if request.method == "HEAD" else request.method)
-        if needed and not request.auth.allows(needed):
-            raise Refused(
-                Fault("forbidden", f"This token lacks the scope {needed}. Make one that has it under Settings."),
-                status=403,
-            )
+        if needed := view.scopes.get("GET" if request.method == "HEAD" else request.method):
+            require(request.auth, needed)
         return True

@@ -32,9 +32,9 @@ AT_ONCE = 500  # people in one transaction
 
 
 @transaction.atomic
-def erase(contact: Contact):
+def erase(contact: Contact) -> Names:
     """Delete a person for good, and those who were merged into them. A later event with their user_id makes a new
-    person. Doing it twice is harmless."""
+    person. Doing it twice is harmless. Return their names, for a caller that still holds what may name them."""
     imports = uploads.hold(contact.workspace_id)
     ids, locked = [], []
     # Whoever was merged into them while they were being locked is seen when it is done.
@@ -43,7 +43,7 @@ def erase(contact: Contact):
         # Nobody changes them now. Who stores an event of theirs goes on: it looks last at the person, who goes last.
         locked = list(people.select_related("workspace").order_by("pk").select_for_update(of=("self",), no_key=True))
     _delete_what_they_did(ids)
-    _forget_requests(locked)
+    names = _forget_requests(locked)
     # What superusers repaired: it is noted there under the name of the person.
     LogEntry.objects.filter(content_type__model="contact", object_id__in=[str(pk) for pk in ids]).delete()
     _forget_files(locked, imports)
@@ -52,6 +52,7 @@ def erase(contact: Contact):
     blank = {field.attname: field.get_default() for field in Contact._meta.concrete_fields}
     del blank["id"], blank["workspace_id"]
     people.update(**blank | {"created_at": now, "updated_at": now, "deleted_at": now})
+    return names
 
 
 def finish():
@@ -89,7 +90,7 @@ def _delete_what_they_did(ids: list[int]):
 # What apps said of them ----------------------------------------------------------------------------------------------
 
 
-def _forget_requests(people: list[Contact]):
+def _forget_requests(people: list[Contact]) -> Names:
     """Delete the API requests of their workspace that name them, and what failed of bulk jobs likewise."""
     names = {name for one in people for name in (one.public_id, one.external_id, one.email) if name}
     workspace, named, writings = people[0].workspace, Names(names), log.writings
@@ -106,6 +107,7 @@ def _forget_requests(people: list[Contact]):
     _delete_requests(workspace, names_them)
     transaction.on_commit(forget_the_latest)
     _forget_failed(workspace, named)
+    return named
 
 
 def _forget_failed(workspace: Workspace, named: Names):

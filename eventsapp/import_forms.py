@@ -4,7 +4,8 @@ from collections.abc import Sequence
 
 from django import forms
 
-from eventsapp.people_columns import ATTRIBUTE, LEFT_OUT, faults_in_targets, names_somebody, tags_in
+from eventsapp.attributes import CUSTOM
+from eventsapp.people_columns import LEFT_OUT, faults_in_targets, names_somebody, tags_in
 from eventsapp.uploads import LARGEST
 
 MEGABYTE = 1_000_000
@@ -66,7 +67,7 @@ class ColumnForm(forms.Form):
     @property
     def target(self) -> str:
         use = self.cleaned_data.get("use", LEFT_OUT)
-        return f"{ATTRIBUTE}{self.cleaned_data.get('name', '')}" if use == NAMED else use
+        return f"{CUSTOM}{self.cleaned_data.get('name', '')}" if use == NAMED else use
 
 
 class BaseColumns(forms.BaseFormSet):
@@ -99,8 +100,8 @@ class BaseColumns(forms.BaseFormSet):
 
 
 def _shown(column: str, target: str) -> dict:
-    if target.startswith(ATTRIBUTE):
-        return {"use": NAMED, "name": target.removeprefix(ATTRIBUTE)}
+    if target.startswith(CUSTOM):
+        return {"use": NAMED, "name": target.removeprefix(CUSTOM)}
     return {"use": target, "name": column}
 
 

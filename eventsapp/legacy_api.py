@@ -1,4 +1,4 @@
-"""What is left of Intercom's API 1.x and still called by its older SDKs: users, and bulk jobs of events."""
+"""What is left of Intercom's API 1.x and still called by its older SDKs: users, and bulk jobs."""
 
 import re
 from collections.abc import Callable
@@ -9,7 +9,8 @@ from rest_framework.response import Response
 from eventsapp import batches
 from eventsapp import legacy_shapes as shapes
 from eventsapp.api import CONTACT_ID
-from eventsapp.bulk import append, open_job, read_job
+from eventsapp.auth import require
+from eventsapp.bulk import append, deletes_somebody, open_job, read_job
 from eventsapp.contact_pages import (
     LEGACY_MOST_PAGES,
     LEGACY_MOST_PER_PAGE,
@@ -31,6 +32,7 @@ from eventsapp.transport import ApiView
 
 SCROLLED = 100  # users at a time
 JOB_NAME = re.compile(r"job_[0-9a-f]{24}\Z")
+JOB_SCOPES = {BulkJob.Of.EVENTS: Scope.EVENTS_WRITE, BulkJob.Of.USERS: Scope.PEOPLE_WRITE}
 JOB_ID = in_path("job_id", "The job's id.", {"type": "string"})
 
 # By the name of a parameter, who of a workspace's users a list has; gets the workspace and the value, and raises
@@ -105,7 +107,9 @@ class Users(ApiView):
     )
     def delete(self, request):
         """Delete the user with this user_id or email for good, with all that is kept of them."""
-        return Response(_deleted(self._named(request.query_params)))
+        told = _deleted(self._named(request.query_params))
+        self.keep_out_of_log()
+        return Response(told)
 
     def _named(self, asked) -> Contact:
         return contact_named(self.workspace, user_id=asked.get("user_id"), email=asked.get("email"))
@@ -184,16 +188,45 @@ class OneUser(ApiView):
         return Response(_deleted(contact_by_id(self.workspace, contact_id)))
 
 
-class BulkEvents(ApiView):
+class JobView(ApiView):
+    """A view of bulk jobs."""
+
+    body_limit = batches.LIMIT
+
+    def job(self, public_id: str, **fields) -> BulkJob:
+        """Return a job of the workspace. Raises NotFound, and Refused (403) for a token that may not write what it is
+        of."""
+        if not JOB_NAME.match(public_id):
+            raise NotFound("Job Not Found", "id")
+        jobs = BulkJob.objects.filter(workspace=self.workspace, **fields).select_related("workspace")
+        job = jobs.filter(public_id=public_id).first()
+        if job is None:
+            raise NotFound("Job Not Found", "id")
+        require(self.request.auth, JOB_SCOPES[job.of])
+        return job
+
+    def begin_or_append(self, of: BulkJob.Of) -> Response:
+        """Do what the request's items say, in the job that it names or in a new one."""
+        items, public_id = read_job(self.sent(), of)
+        job = self.job(public_id, of=of) if public_id else None
+        return self.append(job or open_job(self.workspace, of), items)
+
+    def append(self, job: BulkJob, items: list) -> Response:
+        self.spend(max(len(items) - 1, 0))
+        if deletes_somebody(items):
+            self.keep_out_of_log()
+        return Response(job_as_json(append(job, items)))
+
+
+class BulkEvents(JobView):
     """`POST /bulk/events` stores up to 50,000 events, in a job of its own or in one that is open."""
 
     scopes = {"POST": Scope.EVENTS_WRITE}
-    body_limit = batches.LIMIT
 
     @operation(
         "create_event_job",
         "API 1.x",
-        asks=shapes.JOB_IN,
+        asks=shapes.EVENT_JOB_IN,
         answers={200: ("The job.", shapes.JOB)},
         refuses=(404,),
     )
@@ -203,58 +236,72 @@ class BulkEvents(ApiView):
         They are stored when this is answered; GET /jobs/{job_id}/error tells which were not. Prefer POST /events/batch,
         which tells at once.
         """
-        items, job_id = read_job(self.sent())
-        self.spend(max(len(items) - 1, 0))
-        job = _job(self.workspace, job_id) if job_id else open_job(self.workspace)
-        return Response(job_as_json(append(job, items)))
+        return self.begin_or_append(BulkJob.Of.EVENTS)
 
 
-class OneJob(ApiView):
+class BulkUsers(JobView):
+    """`POST /bulk/users` makes, changes and deletes up to 100 users, in a job of its own or in one that is open."""
+
+    scopes = {"POST": Scope.PEOPLE_WRITE}
+
+    @operation(
+        "create_user_job",
+        "API 1.x",
+        asks=shapes.USER_JOB_IN,
+        answers={200: ("The job.", shapes.JOB)},
+        refuses=(404,),
+    )
+    def post(self, request):
+        """Make, change and delete many users in a job.
+
+        Each item does what POST or DELETE /users does, one after the other. It is done when this is answered;
+        GET /jobs/{job_id}/error tells which items were not.
+        """
+        return self.begin_or_append(BulkJob.Of.USERS)
+
+
+class OneJob(JobView):
     """`GET /jobs/{id}` tells how a job stands; `POST` appends to one that is open."""
 
-    scopes = {"GET": Scope.EVENTS_WRITE, "POST": Scope.EVENTS_WRITE}
-    body_limit = batches.LIMIT
-
-    @operation("get_job", "API 1.x", answers={200: ("The job.", shapes.JOB)}, refuses=(404,), parameters=[JOB_ID])
+    @operation("get_job", "API 1.x", answers={200: ("The job.", shapes.JOB)}, refuses=(403, 404), parameters=[JOB_ID])
     def get(self, request, job_id):
-        """Ask how a job stands."""
-        return Response(job_as_json(_job(self.workspace, job_id)))
+        """Ask how a job stands.
+
+        The token needs the scope with which such a job is made.
+        """
+        return Response(job_as_json(self.job(job_id)))
 
     @operation(
         "append_to_job",
         "API 1.x",
-        asks=shapes.JOB_IN,
+        asks={"anyOf": [shapes.EVENT_JOB_IN, shapes.USER_JOB_IN]},
         answers={200: ("The job.", shapes.JOB)},
-        refuses=(404,),
+        refuses=(403, 404),
         parameters=[JOB_ID],
     )
     def post(self, request, job_id):
-        """Append events to a job that is open."""
-        items, _ = read_job(self.sent())
-        self.spend(max(len(items) - 1, 0))
-        return Response(job_as_json(append(_job(self.workspace, job_id), items)))
+        """Append events, or users, to a job that is open.
+
+        The token needs the scope with which such a job is made.
+        """
+        job = self.job(job_id)
+        items, _ = read_job(self.sent(), job.of)
+        return self.append(job, items)
 
 
-class JobErrors(ApiView):
-    """`GET /jobs/{id}/error`: the items that were not stored, and why."""
-
-    scopes = {"GET": Scope.EVENTS_WRITE}
+class JobErrors(JobView):
+    """`GET /jobs/{id}/error`: the items that could not be done, and why."""
 
     @operation(
         "list_job_errors",
         "API 1.x",
-        answers={200: ("The items that were not stored.", shapes.JOB_ERRORS)},
-        refuses=(404,),
+        answers={200: ("The items that could not be done.", shapes.JOB_ERRORS)},
+        refuses=(403, 404),
         parameters=[JOB_ID],
     )
     def get(self, request, job_id):
-        """List the items of a job that were not stored."""
-        return Response(job_errors_as_json(_job(self.workspace, job_id)))
+        """List the items of a job that could not be done.
 
-
-def _job(workspace, public_id: str) -> BulkJob:
-    if JOB_NAME.match(public_id):
-        job = BulkJob.objects.filter(workspace=workspace, public_id=public_id).select_related("workspace").first()
-        if job:
-            return job
-    raise NotFound("Job Not Found", "id")
+        The token needs the scope with which such a job is made.
+        """
+        return Response(job_errors_as_json(self.job(job_id)))

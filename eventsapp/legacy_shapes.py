@@ -1,6 +1,7 @@
 """What requests and answers of API 1.x look like: users and bulk jobs."""
 
-from eventsapp.batches import MOST
+from eventsapp.bulk import METHODS, MOST
+from eventsapp.models import BulkJob
 from eventsapp.openapi import SHAPES, record, shape
 from eventsapp.shapes import ATTRIBUTES, CONTACT_FIELDS, CONTACT_ID, EVENT_IN, OR_NULL, TAG, URL, array, const, unix
 
@@ -157,31 +158,28 @@ CONVERT_LEAD_IN = shape(
 
 # Jobs ----------------------------------------------------------------------------------------------------------------
 
-ITEM = record(
-    {
-        "method": const("post"),
-        "data_type": const("event"),
-        "data": EVENT_IN,
-    },
-    description="One event.",
-)
-JOB_IN = shape(
-    "JobIn",
-    record(
-        {
-            "items": array(ITEM, minItems=1, maxItems=MOST),
-            "job": {
-                "anyOf": [record({"id": {"type": "string"}}, description="A job that is open."), NULL],
-                "description": "To append to a job.",
+
+def _job_in(name: str, of: BulkJob.Of, data: dict, example: dict) -> dict:
+    item = record({"method": {"type": "string", "enum": METHODS[of]}, "data_type": const(of.value), "data": data})
+    return shape(
+        name,
+        record(
+            {
+                "items": array(item, minItems=1, maxItems=MOST[of]),
+                "job": {
+                    "anyOf": [record({"id": {"type": "string"}}, description="A job that is open."), NULL],
+                    "description": "To append to a job.",
+                },
             },
-        },
-        optional=("job",),
-        description="Events for a job.",
-        examples=[
-            {"items": [{"method": "post", "data_type": "event", "data": SHAPES["EventIn"]["examples"][0]}]},
-        ],
-    ),
-)
+            optional=("job",),
+            description=f"{of.label} for a job.",
+            examples=[{"items": [{"method": "post", "data_type": of.value, "data": example}]}],
+        ),
+    )
+
+
+EVENT_JOB_IN = _job_in("EventJobIn", BulkJob.Of.EVENTS, EVENT_IN, SHAPES["EventIn"]["examples"][0])
+USER_JOB_IN = _job_in("UserJobIn", BulkJob.Of.USERS, USER_IN, SHAPES["UserIn"]["examples"][0])
 STATE = {"type": "string", "enum": ["completed", "completed_with_errors"]}
 JOB = shape(
     "Job",
@@ -192,7 +190,7 @@ JOB = shape(
             "app_id": {"type": "string"},
             "created_at": unix("In Unix seconds."),
             "updated_at": unix("In Unix seconds."),
-            "completed_at": unix("When the last items were stored, in Unix seconds."),
+            "completed_at": unix("When the last items were done, in Unix seconds."),
             "closing_at": unix("Until when it takes more items, in Unix seconds."),
             "name": NULL,
             "state": STATE,
@@ -202,7 +200,7 @@ JOB = shape(
                 description="One for each request.",
             ),
         },
-        description="Items that were stored together. Ours are done as soon as they are answered.",
+        description="Items that were sent together. Ours are done as soon as they are answered.",
     ),
 )
 JOB_ERRORS = shape(
@@ -225,6 +223,6 @@ JOB_ERRORS = shape(
                 )
             ),
         },
-        description="The items of a job that were not stored; of more than a thousand the first.",
+        description="The items of a job that could not be done; of more than a thousand the first.",
     ),
 )

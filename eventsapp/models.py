@@ -814,11 +814,16 @@ class HandOver(Occurrence):
 
 
 class BulkJob(models.Model):
-    """Events that came as items of a bulk request of API 1.x. Each request is a task: its number of items, and of those
-    that failed. `failed` holds the first of these, each as a JSON text: {"item": …, "errors": […]}."""
+    """Events or users that came as items of bulk requests of API 1.x. Each request is a task: its number of items, and
+    of those that failed. `failed` holds the first of these, each as a JSON text: {"item": …, "errors": […]}."""
+
+    class Of(models.TextChoices):
+        EVENTS = "event"
+        USERS = "user"
 
     workspace = models.ForeignKey(Workspace, models.CASCADE, related_name="+", db_index=False)
     public_id = models.CharField(max_length=40, unique=True, default=new_job_id)
+    of = models.CharField(max_length=10, choices=Of, default=Of.EVENTS)
     created_at = models.DateTimeField(default=timezone.now)
     updated_at = models.DateTimeField(default=timezone.now)
     closing_at = models.DateTimeField()

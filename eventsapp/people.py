@@ -53,7 +53,7 @@ def create_contact(workspace: Workspace, fields: dict, *, settles: bool = True) 
     """Make a contact of checked `fields`. Raises Refused (409) when the user_id, or the email alone, is taken, and
     (400) for attributes of another type than theirs; `settles` is as in `attributes.Types`."""
     contact = Contact(workspace=workspace, **fields)
-    contact.custom_attributes = _without_nulls(contact.custom_attributes)
+    contact.custom_attributes = without_nulls(contact.custom_attributes)
     contact.fold_texts()
     try:
         with transaction.atomic():
@@ -133,7 +133,8 @@ def changed_attributes(before: dict, fields: dict) -> dict:
     }
 
 
-def _without_nulls(attributes: dict) -> dict:
+def without_nulls(attributes: dict) -> dict:
+    """Return the attributes that somebody has: a null takes one away."""
     return {key: value for key, value in attributes.items() if value is not None}
 
 
@@ -162,7 +163,7 @@ def change_contact(contact: Contact, fields: dict, *, settles: bool = True) -> C
         written = changed_attributes(contact.custom_attributes, fields)
         fields.pop("custom_attributes", None)
         attributes.check(contact.workspace, written, settles=settles)
-        contact.custom_attributes = _without_nulls(contact.custom_attributes | written)
+        contact.custom_attributes = without_nulls(contact.custom_attributes | written)
         for field, value in fields.items():
             setattr(contact, field, value)
         contact.updated_at = now_in_seconds()

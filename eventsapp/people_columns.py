@@ -8,7 +8,7 @@ from zoneinfo import ZoneInfo
 
 from rest_framework.exceptions import ValidationError
 
-from eventsapp.attributes import DATES
+from eventsapp.attributes import CUSTOM, DATES
 from eventsapp.cells import NUMBER, bare, other_length, value_in
 from eventsapp.days import start_of
 from eventsapp.errors import faults_in
@@ -19,7 +19,6 @@ from eventsapp.tags import fault_in_name
 from eventsapp.text import fold
 
 MOST_COLUMNS = 200
-ATTRIBUTE = "custom_attributes."  # before the name of one
 LEFT_OUT = ""
 WHO = ("id", "user_id", "email")
 # What a column may be for, other than a custom attribute; with how a header may spell it, the likeliest first.
@@ -102,7 +101,7 @@ class Columns:
         types = dict(workspace.attributes.filter(is_guess=False).values_list("name", "data_type"))
         texts = {name for name, type in types.items() if type == DataAttribute.Type.STRING}
         for target, theirs in zip(targets, kinds, strict=True):
-            name = target.removeprefix(ATTRIBUTE)
+            name = target.removeprefix(CUSTOM)
             if name not in types and _are_texts(name, {*theirs}):
                 texts.add(name)
         return cls(header, targets, workspace.zone, tags, texts)
@@ -116,8 +115,8 @@ class Columns:
             if target == LEFT_OUT or cell == "":
                 continue
             try:
-                if target.startswith(ATTRIBUTE):
-                    name = target.removeprefix(ATTRIBUTE)
+                if target.startswith(CUSTOM):
+                    name = target.removeprefix(CUSTOM)
                     attributes[name] = cell if name in self.texts else _attribute(name, cell, self.zone)
                 else:
                     said[target] = self._field(target, cell)
@@ -213,7 +212,7 @@ def guess(workspace: Workspace, header: Sequence[str], sample: Iterable[Sequence
         own = known.get(name) or known.get(spelled[place] or name) or UNFIT.sub("_", name)[:MAX_KEY]
         if targets[place] is None:
             is_left_out = not own or own in taken or spelled[place] in OURS
-            targets[place] = LEFT_OUT if is_left_out else f"{ATTRIBUTE}{own}"
+            targets[place] = LEFT_OUT if is_left_out else f"{CUSTOM}{own}"
             taken.add(own)
     return targets
 
@@ -232,13 +231,13 @@ def faults_in_targets(targets: Sequence[str]) -> dict[int, str]:
     """Return what is wrong with what columns are for, as sentences by their places."""
     faults, seen = {}, set()
     for place, target in enumerate(targets):
-        name = target.removeprefix(ATTRIBUTE)
-        if target.startswith(ATTRIBUTE):
+        name = target.removeprefix(CUSTOM)
+        if target.startswith(CUSTOM):
             if found := _checked({"custom_attributes": {name: None}})[1]:
                 faults[place] = found[0].partition(": ")[2]
         elif target != LEFT_OUT and target not in FIELDS:
             known = ", ".join(FIELDS)
-            faults[place] = f"“{target}” is nothing that is known of a person. Write one of {known}, {ATTRIBUTE}…"
+            faults[place] = f"“{target}” is nothing that is known of a person. Write one of {known}, {CUSTOM}…"
         if target in seen and target != LEFT_OUT:
             faults[place] = f"Another column is {name} already. Leave one of them out."
         seen.add(target)

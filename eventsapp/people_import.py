@@ -1,4 +1,4 @@
-"""People from files: what becomes of each row, some hundred rows in one transaction.
+"""Many people at once, from files and bulk jobs: what becomes of each row, some hundred rows in one transaction.
 
 It is what `POST /users` does with each of them, one after the other: change the person with this id, else this user_id,
 else the user (or lead, where the row says so) with this email; make one when nobody is found. Fires no message and
@@ -17,13 +17,14 @@ from pathlib import Path
 from django.db import IntegrityError, transaction
 
 from eventsapp import attributes, people
+from eventsapp.attributes import CUSTOM
 from eventsapp.cells import BOM, Line, bare, rows_in, safe
-from eventsapp.errors import Merged, NotFound, Refused, invalid, shared
+from eventsapp.errors import Fault, Merged, NotFound, Refused, shared
 from eventsapp.importing import ahead
 from eventsapp.incoming import EMAIL
 from eventsapp.ingest import TRIES
 from eventsapp.models import Contact, Tag, Tagging, Workspace, now_in_seconds
-from eventsapp.people_columns import ATTRIBUTE, MOST_COLUMNS, Columns, Row
+from eventsapp.people_columns import MOST_COLUMNS, Columns, Row
 from eventsapp.sql import dialect, let_others_write
 from eventsapp.text import fold
 
@@ -45,7 +46,15 @@ class Outcome:
     """What became of a row, and why it was refused."""
 
     what: Became
-    sentence: str = ""
+    faults: tuple[Fault, ...] = ()
+
+    @property
+    def sentence(self) -> str:
+        """The faults in words; those of an attribute begin with its column."""
+        return "; ".join(
+            f"{fault.field}: {fault.message}" if (fault.field or "").startswith(CUSTOM) else fault.message
+            for fault in self.faults
+        )
 
 
 # Files ---------------------------------------------------------------------------------------------------------------
@@ -164,7 +173,7 @@ def store(workspace: Workspace, rows: Sequence[Row]) -> list[Outcome]:
 
 
 def _refused(refused: Refused) -> Outcome:
-    return Outcome(Became.REFUSED, str(refused))
+    return Outcome(Became.REFUSED, refused.faults)
 
 
 def _store(workspace, rows) -> list[Outcome]:
@@ -173,7 +182,7 @@ def _store(workspace, rows) -> list[Outcome]:
     crowd, outcomes = _Crowd(workspace, good), []
     for row in rows:
         if row.fault:
-            outcomes.append(Outcome(Became.REFUSED, row.fault))
+            outcomes.append(Outcome(Became.REFUSED, (Fault("parameter_invalid", row.fault),)))
             continue
         try:
             outcomes.append(Outcome(crowd.do(row)))
@@ -231,8 +240,7 @@ class _Crowd:
         contact = self._named(row)
         is_new = contact is None
         changed = people.changed_attributes({} if is_new else contact.custom_attributes, row.fields)
-        if misfits := self.types.misfits(changed):
-            raise Refused(*(invalid(name, f"{ATTRIBUTE}{name}: {sentence}") for name, sentence in misfits.items()))
+        self.types.check(changed)
         if is_new:
             contact = self._make(row.fields)
         is_changed = not is_new and self._change(contact, row.fields)
@@ -265,6 +273,7 @@ class _Crowd:
 
     def _make(self, fields: dict) -> Contact:
         contact = Contact(workspace=self.workspace, **fields)
+        contact.custom_attributes = people.without_nulls(contact.custom_attributes)
         if contact.external_id in self.by_user_id:
             raise people.was_merged(contact.external_id)
         contact.fold_texts()
@@ -274,7 +283,8 @@ class _Crowd:
 
     def _change(self, contact: Contact, fields: dict) -> bool:
         """Return whether that changes anything."""
-        wanted = fields | {"custom_attributes": contact.custom_attributes | fields.get("custom_attributes", {})}
+        theirs = contact.custom_attributes | fields.get("custom_attributes", {})
+        wanted = fields | {"custom_attributes": people.without_nulls(theirs)}
         changes = {name: value for name, value in wanted.items() if not _same(getattr(contact, name), value)}
         if not changes:
             return False

@@ -63,7 +63,8 @@ class Heard:
 def remember(request, response):
     """Log a refusal with its request_id, and keep what the app of a known token asked. Returns at once, never fails.
 
-    `request` is Django's; a view of the API leaves `token` and `notes` (sentences) on it.
+    `request` is Django's; a view of the API leaves `token` and `notes` (sentences) on it, and `names_the_deleted` where
+    neither its query nor its body may be kept.
     """
     token = getattr(request, "token", None)
     if response.status_code >= 400:
@@ -101,6 +102,7 @@ class RequestLog:
         """Keep a request for the next writing, or count it where its workspace has had its share of it."""
         refused = response.status_code >= 400
         tells = bool(refused or notes)
+        is_kept = not getattr(request, "names_the_deleted", False)
         share = token.workspace_id, tells
         with self._changed:
             if self._taken[share] >= (TELLING if tells else PLAIN):
@@ -114,10 +116,10 @@ class RequestLog:
                     time.time(),
                     request.method,
                     request.path,
-                    request.META.get("QUERY_STRING", ""),
+                    request.META.get("QUERY_STRING", "") if is_kept else "",
                     response.status_code,
                     token.name,
-                    request.body[:BODY],
+                    request.body[:BODY] if is_kept else b"",
                     request.META.get("HTTP_CONTENT_ENCODING", ""),
                     response.content if refused and len(response.content) <= ANSWER else b"",
                     tuple(notes),

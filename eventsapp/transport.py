@@ -143,6 +143,10 @@ class ApiView(APIView):
         """Leave sentences for whoever looks for this request later: what the answer does not say."""
         self.request._request.notes = notes
 
+    def keep_out_of_log(self):
+        """Leave nothing of what is asked for whoever looks for this request later: it names somebody who is deleted."""
+        self.request._request.names_the_deleted = True
+
     def spend(self, items: int, token=None):
         """Count `items` against the token's limit. Raises Refused (429)."""
         token = token or self.request.auth

@@ -9,6 +9,7 @@ from typing import ClassVar
 
 from django.db.models import Count, F, Max, Q
 
+from eventsapp.attributes import CUSTOM
 from eventsapp.incoming import MAX_KEY, MOST_COUNTED, normal_name
 from eventsapp.metadata import kind_of, shown
 from eventsapp.models import Contact, Event, EventSummary, EventType, Tagging, Workspace
@@ -344,7 +345,6 @@ FIELDS = {
     "signed_up_at": Column("signed_up_at", "date"),
     "last_seen_at": Column("last_seen_at", "date"),
 }
-CUSTOM = "custom_attributes."
 
 
 @dataclass(frozen=True)

@@ -15,14 +15,14 @@ from django.db.models import BooleanField, Q, Value
 from django.db.models.functions import Coalesce
 from django.db.models.lookups import Exact, In
 
-from eventsapp.attributes import KINDS
+from eventsapp.attributes import CUSTOM, KINDS
 from eventsapp.contact_pages import MOST_PER_PAGE, NEWEST_FIRST, PER_PAGE, SORTS, Order
 from eventsapp.errors import Fault, Refused
 from eventsapp.incoming import MAX_KEY
 from eventsapp.metadata import FIRST_DAY
 from eventsapp.models import Contact, Workspace
 from segments.comparisons import Comparison
-from segments.conditions import CUSTOM, FIELDS
+from segments.conditions import FIELDS
 from segments.days import Clock
 from segments.definition import parse
 from segments.engine import answer

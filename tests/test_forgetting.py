@@ -161,8 +161,14 @@ def test_somebody_deleted_is_nowhere(served):
     query = {"field": "email", "operator": "~", "value": EMAIL}
     found = json.loads(ask("POST", "/contacts/search", {"query": query})[1])["data"]
     assert len(found) == 3
-    for contact in found:
-        assert ask("DELETE", f"/contacts/{contact['id']}")[0] == 200
+    [lead] = [contact for contact in found if contact["role"] == "lead"]
+    assert ask("DELETE", f"/contacts/{lead['id']}")[0] == 200
+    assert ask("DELETE", f"/users?email={quote(EMAIL)}")[0] == 200
+    other = {"data_type": "user", "data": {"email": f"other.{EMAIL}", "signed_up_at": 1_760_000_000}}
+    wrong = other | {"method": "post", "data": {"email": f"other.{EMAIL}", "signed_up_at": "now"}}
+    status, job = ask("POST", "/bulk/users", {"items": [wrong, other | {"method": "delete"}]})
+    assert (status, json.loads(job)["state"]) == (200, "completed_with_errors")
+    assert ask("GET", f"/users/{lead['id']}")[0] == 404
     time.sleep(3)
     after = tables(served)
     assert NAME not in after, [row[:300] for row in after.splitlines() if NAME in row]

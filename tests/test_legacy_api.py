@@ -254,6 +254,75 @@ def test_an_item_that_no_database_takes_is_kept_as_a_fault(api):
     assert kept[1]["data"]["created_at"] == 1e30
 
 
+# Jobs of users -------------------------------------------------------------------------------------------------------
+
+
+def user(method="post", **data):
+    return {"method": method, "data_type": "user", "data": data}
+
+
+def test_a_job_makes_changes_and_deletes_users_in_their_order(api, shop):
+    gone = api.post("/users", {"user_id": "1", "email": "gone@example.org"}).json()
+    api.post("/events", {"event_name": "asked", "created_at": 1_760_000_000, "user_id": "1"})
+    items = [
+        user(user_id="25", email="joe@example.org", custom_attributes={"plan": "pro", "seats": 3}),
+        user(user_id="25", name="Joe", custom_attributes={"seats": None}),
+        user("delete", email="gone@example.org"),
+        user(user_id="1", name="New"),
+        user("delete", user_id="nobody"),
+    ]
+    job = api.post("/bulk/users", {"items": items}).json()
+    assert (job["state"], [task["item_count"] for task in job["tasks"]]) == ("completed_with_errors", [5])
+    joe, new = (api.get(f"/users?user_id={user_id}").json() for user_id in ("25", "1"))
+    assert (joe["name"], joe["email"], joe["custom_attributes"]) == ("Joe", "joe@example.org", {"plan": "pro"})
+    assert (new["id"] != gone["id"], new["name"], new["email"]) == (True, "New", None)
+    assert Event.objects.count() == 0
+    [failed] = api.get(f"/jobs/{job['id']}/error").json()["items"]
+    assert (failed["method"], failed["error"]["code"]) == ("delete", "not_found")
+
+
+@pytest.mark.parametrize(
+    ("item", "field"),
+    [
+        ({}, "method"),
+        (user("put"), "method"),
+        (item(), "data_type"),
+        ({"method": "post", "data_type": "user"}, "data"),
+        (user(), "user_id"),
+        (user("delete", name="Joe"), "user_id"),
+        (user(user_id="1", email="nobody"), "email"),
+        (user(user_id="1", custom_attributes={"seats": "many"}), "custom_attributes.seats"),
+        (user(id="f" * 24), "id"),
+        (user(id=7), "id"),
+        ({"method": "delete", "data_type": "user", "data": []}, "body"),
+    ],
+    ids=str,
+)
+def test_an_item_that_is_wrong_is_told_and_keeps_no_other_back(api, item, field):
+    good = user(user_id="25", custom_attributes={"seats": 3})
+    job = api.post("/bulk/users", {"items": [good, item, user(user_id="26")]}).json()
+    assert {one.external_id for one in Contact.objects.all()} == {"25", "26"}
+    [failed] = api.get(f"/jobs/{job['id']}/error").json()["items"]
+    assert failed["error"]["field"] == field
+
+
+def test_a_job_is_of_events_or_of_users(api, api_with):
+    events, users = (
+        api.post("/bulk/events", {"items": [item()]}),
+        api.post("/bulk/users", {"items": [user(user_id="1")]}),
+    )
+    events, users = events.json()["id"], users.json()["id"]
+    assert api.post("/bulk/users", {"items": [user(user_id="1")], "job": {"id": events}}).status_code == 404
+    assert api.post(f"/jobs/{users}", {"items": [user(user_id="2"), item()]}).json()["state"] == "completed_with_errors"
+    assert api.post(f"/jobs/{users}", {"items": [user(user_id="3")] * 101}).status_code == 413
+    for scope, mine, other in (("events:write", events, users), ("people:write", users, events)):
+        app = api_with(scope)
+        assert [app.get(f"/jobs/{job}").status_code for job in (mine, other)] == [200, 403]
+        assert [app.get(f"/jobs/{job}/error").status_code for job in (mine, other)] == [200, 403]
+        assert app.post(f"/jobs/{other}", {"items": [user(user_id="4"), item(user_id="4")]}).status_code == 403
+    assert sorted(Contact.objects.values_list("external_id", flat=True)) == ["1", "2", "25"]
+
+
 # A limit of names ----------------------------------------------------------------------------------------------------
 
 

@@ -1,4 +1,4 @@
-"""People from CSV files: by the command and on a page, as POST /users would have them."""
+"""Many people at once, as POST /users would have them: from CSV files, by the command and on a page, and in jobs."""
 
 import csv
 import html
@@ -6,6 +6,7 @@ import io
 import re
 from contextlib import suppress
 from datetime import timedelta
+from urllib.parse import urlencode
 
 import pytest
 from django.apps import apps
@@ -430,6 +431,56 @@ def test_a_file_does_what_its_rows_posted_one_by_one_do(client, known, rows, typ
     assert everybody(by_file) == everybody(by_api)
     assert types_in(by_file) == types_in(by_api)
     assert {outcome.what for outcome in store(by_file, read[-1:])} <= {Became.UNCHANGED, Became.REFUSED}
+
+
+POSTED = st.fixed_dictionaries(
+    {},
+    optional={
+        "user_id": st.sampled_from(["1", "2", 3]),
+        "email": st.sampled_from(EMAILS[1:]),
+        "name": st.sampled_from(["Ada", "Bea", None]),
+        "signed_up_at": st.sampled_from([1_600_000_000, "now"]),
+        "custom_attributes": st.fixed_dictionaries({}, optional={"plan": st.sampled_from([None, 1, 1.5, True, "pro"])}),
+    },
+)
+DELETED = st.fixed_dictionaries(
+    {}, optional={"user_id": st.sampled_from(USER_IDS[1:]), "email": st.sampled_from(EMAILS[1:-1])}
+)
+ITEMS = st.lists(st.tuples(st.just("post"), POSTED) | st.tuples(st.just("delete"), DELETED), min_size=1, max_size=12)
+
+
+@given(known=KNOWN, items=ITEMS, type=st.sampled_from([None, "string", "integer", "boolean"]))
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_a_job_does_what_its_items_sent_one_by_one_do(client, known, items, type):
+    by_job, by_api = (_with_people(known, type) for _ in range(2))
+    at_once, one_by_one = (Api(client, ApiToken.make(workspace=shop, name="app")[1]) for shop in (by_job, by_api))
+    sent = [{"method": method, "data_type": "user", "data": data} for method, data in items]
+    job = at_once.post("/bulk/users", {"items": sent}).json()
+    answers = [
+        one_by_one.post("/users", data) if method == "post" else one_by_one.delete(f"/users?{urlencode(data)}")
+        for method, data in items
+    ]
+    refused = [answer.json()["errors"] for answer in answers if answer.status_code != 200]
+    failed = [one["errors"] for one in at_once.get(f"/jobs/{job['id']}/error").json()["items"]]
+    assert [task["item_count"] for task in job["tasks"]] == [len(items)]
+    assert (job["state"] == "completed") == (not refused)
+    # Of those who are deleted no failure is kept.
+    assert is_within(list(map(faults, failed)), list(map(faults, refused)))
+    if not any(method == "delete" for method, _ in items):
+        assert list(map(faults, failed)) == list(map(faults, refused))
+    assert everybody(by_job) == everybody(by_api)
+    assert types_in(by_job) == types_in(by_api)
+
+
+def faults(errors: list[dict]) -> list[tuple]:
+    """What is the same of an error in two shops: ids, which a message may name, are not."""
+    return sorted((error["code"], error.get("field") or "") for error in errors)
+
+
+def is_within(some: list, others: list) -> bool:
+    """Whether these stand among the others, in their order."""
+    left = iter(others)
+    return all(one in left for one in some)
 
 
 def types_in(workspace: Workspace) -> dict[str, str]:

@@ -58,6 +58,7 @@ def holding(*conditions):
 EVENT = {"event_name": "placed-order", "created_at": 1_760_000_000}
 OWN = {"event_name": "called", "created_at": 1_760_000_000, "id": "{contact_id}"}
 BULK = {"items": [{"method": "post", "data_type": "event", "data": EVENT | {"user_id": "new"}}]}
+BULK_USERS = {"items": [{"method": "post", "data_type": "user", "data": {"user_id": "new"}}]}
 OF_ALL_KINDS = holding(
     {"kind": "tag", "tag": Number("tag_id"), "op": "has"},
     {"kind": "segment", "segment": Number("segment_id"), "op": "in"},
@@ -94,6 +95,7 @@ PROBES = {
         EVENTS, body={"id": "{contact_id}", "event_summaries": {"event_name": "x", "count": 1, "first": 1, "last": 1}}
     ),
     "POST /bulk/events": Probe(EVENTS, body=BULK | {"job": {"id": "{job_id}"}}),
+    "POST /bulk/users": Probe(PEOPLE, body=BULK_USERS | {"job": {"id": "{user_job_id}"}}),
     "GET /jobs/{job_id}": Probe(EVENTS),
     "POST /jobs/{job_id}": Probe(EVENTS, body=BULK),
     "GET /jobs/{job_id}/error": Probe(EVENTS),
@@ -237,7 +239,8 @@ def things_of(shop, person, staff, of: str) -> dict[str, str]:
         "message_id": str(rule.pk),
         "delivery_id": str(failed.pk),
         "waiting_delivery_id": str(waiting.pk),
-        "job_id": open_job(shop).public_id,
+        "job_id": open_job(shop, "event").public_id,
+        "user_job_id": open_job(shop, "user").public_id,
         "attribute_id": str(attribute.pk),
         "admin_id": str(colleague.pk),
         "single_id": str(single.message_id),

@@ -48,7 +48,7 @@ positive_data_acceptance.enabled = false
 ensure_resource_availability.enabled = false
 
 [[operations]]
-include-operation-id = ["create_event_batch", "create_event_job", "append_to_job"]
+include-operation-id = ["create_event_batch", "create_event_job", "create_user_job", "append_to_job"]
 # These tell of each wrong item beside the good ones, in a 200.
 checks.negative_data_rejection.enabled = false
 

@@ -149,6 +149,12 @@ def bulk(sdk):
     feed = sdk.jobs.errors(job.id)
     assert [item["error"]["code"] for item in feed.items] == ["parameter_not_found"]
     assert len(list(sdk.events.find_all(type="user", user_id="bulk-user"))) == 4
+    some = [{"user_id": f"bulk-{number}", "email": f"bulk-{number}@example.org"} for number in range(3)]
+    job = sdk.users.submit_bulk_job(create_items=[*some, {"name": "Nobody"}], delete_items=[{"user_id": "bulk-1"}])
+    assert [task["item_count"] for task in job.tasks] == [5]
+    assert [item["error"]["field"] for item in sdk.jobs.errors(job.id).items] == ["user_id"]
+    assert sdk.users.find(email="bulk-2@example.org").user_id == "bulk-2"
+    refused(lambda: sdk.users.find(user_id="bulk-1"), errors.ResourceNotFound)
 
 
 def all_errors(sdk):

@@ -7,9 +7,10 @@ from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 from tqdm import tqdm
 
+from eventsapp.attributes import CUSTOM
 from eventsapp.config.embedded import private_folder
 from eventsapp.management.arguments import add_workspace, chosen_workspace
-from eventsapp.people_columns import ATTRIBUTE, FIELDS, Columns, Kinds, faults_in_targets, guess, names_somebody
+from eventsapp.people_columns import FIELDS, Columns, Kinds, faults_in_targets, guess, names_somebody
 from eventsapp.people_import import SAMPLE, Became, import_file, open_rows
 from eventsapp.tags import fault_in_name
 
@@ -28,7 +29,7 @@ class Command(BaseCommand):
             metavar="COLUMN=FIELD",
             action="append",
             default=[],
-            help=f"What a column is, where its name does not say so: {', '.join(FIELDS)}, {ATTRIBUTE}NAME, or nothing, "
+            help=f"What a column is, where its name does not say so: {', '.join(FIELDS)}, {CUSTOM}NAME, or nothing, "
             "to leave it out.",
         )
         parser.add_argument("--tag", metavar="NAME", action="append", default=[], help="A tag to put on all of them.")
