@@ -13,7 +13,7 @@ from eventsapp.exporting import export
 from eventsapp.filters import HistoryFilter, PeopleFilter, filtered
 from eventsapp.incoming import read_event, read_totals
 from eventsapp.ingest import set_totals
-from eventsapp.legacy_leads import leads_asked_for, make_or_change_lead, speaks_1_x
+from eventsapp.legacy_leads import leads_asked_for, make_or_change_lead
 from eventsapp.merging import merge
 from eventsapp.models import Contact, Event, EventSummary, Scope, place_from
 from eventsapp.openapi import JSON, filter_parameters, header, in_path, operation, query
@@ -27,7 +27,7 @@ from eventsapp.serializers import (
     summary_as_json,
     user_as_json,
 )
-from eventsapp.transport import ApiView, body_of, number_in, truth_in
+from eventsapp.transport import ApiView, body_of, number_in, speaks_1_x, truth_in
 
 PER_PAGE, MOST_PER_PAGE = 50, 200
 NOT_KEPT = ("companies", "notes", "subscriptions")

@@ -62,5 +62,5 @@ class Merged(Refused):
     """Whoever had that id was merged into another contact: `heir` is that one's id in the API."""
 
     def __init__(self, heir: str):
-        super().__init__(Fault("not_found", f"This contact was merged into {heir}.", "id"), status=410)
+        super().__init__(Fault("contact_merged", f"This contact was merged into {heir}.", "id"), status=410)
         self.heir = heir

@@ -9,15 +9,6 @@ from eventsapp.people import change_contact, contact_named, create_contact
 from eventsapp.serializers import UserIn, user_as_json
 from eventsapp.text import fold
 
-# What the SDKs of 1.x say of themselves; the version that they mean they send only when they are told to.
-SDKS = ("python-intercom/3.", "intercom-node-client/2.", "intercom-java/2.")
-
-
-def speaks_1_x(request) -> bool:
-    """Whether a request means Intercom's API 1.x, by its Intercom-Version or else by the SDK that sent it."""
-    version = request.META.get("HTTP_INTERCOM_VERSION")
-    return version.startswith("1.") if version else request.META.get("HTTP_USER_AGENT", "").startswith(SDKS)
-
 
 def make_or_change_lead(workspace: Workspace, sent) -> Contact:
     """Do what `POST /contacts` does in 1.x: change the lead with this id or user_id; without one make a lead, whose

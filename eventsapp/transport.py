@@ -6,6 +6,7 @@ shape as a success.
 
 import logging
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import lru_cache
 
 import msgspec
@@ -64,6 +65,16 @@ def truth_in(asked, name: str) -> bool:
     if text not in ("true", "false"):
         raise Refused(invalid(name, f"{name} must be true or false."))
     return text == "true"
+
+
+# What the SDKs of 1.x say of themselves; the version that they mean they send only when they are told to.
+SDKS_OF_1_X = ("python-intercom/3.", "intercom-node-client/2.", "intercom-java/2.")
+
+
+def speaks_1_x(request) -> bool:
+    """Whether a request means Intercom's API 1.x, by its Intercom-Version or else by the SDK that sent it."""
+    version = request.META.get("HTTP_INTERCOM_VERSION")
+    return version.startswith("1.") if version else request.META.get("HTTP_USER_AGENT", "").startswith(SDKS_OF_1_X)
 
 
 class Json(BaseRenderer):
@@ -211,6 +222,9 @@ def as_error_list(error, context) -> Response:
     match error:
         case Merged():
             faults, status = error.faults, error.status
+            if speaks_1_x(request):
+                # Which is what their SDKs know.
+                faults = [replace(fault, code="not_found") for fault in faults]
             headers["Link"] = f'<{settings.BASE_URL}/contacts/{error.heir}>; rel="canonical"'
         case Refused():
             faults, status = error.faults, error.status

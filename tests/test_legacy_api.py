@@ -120,7 +120,10 @@ def test_a_lead_becomes_a_user_with_what_it_did(old, api):
     user = old.post("/contacts/convert", {"contact": {"user_id": lead["user_id"]}, "user": {"user_id": "25"}}).json()
     assert (user["type"], user["user_id"], user["email"]) == ("user", "25", "joe@example.com")
     assert [event["event_name"] for event in api.get("/events?type=user&user_id=25").json()["events"]] == ["asked"]
-    assert old.get(f"/contacts/{lead['id']}").status_code == 410
+    for asking, code in ((old, "not_found"), (api, "contact_merged")):
+        gone = asking.get(f"/contacts/{lead['id']}")
+        assert (gone.status_code, gone.json()["errors"][0]["code"]) == (410, code)
+        assert gone["Link"].endswith(f'/contacts/{user["id"]}>; rel="canonical"')
     for wrong, status in (
         ({"user": {"user_id": "25"}}, 400),
         ({"contact": {"user_id": "25"}, "user": {"user_id": "25"}}, 404),

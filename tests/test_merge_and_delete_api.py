@@ -44,7 +44,7 @@ def test_a_lead_is_merged_into_the_user_who_they_are(api, lead, buyer):
     gone = api.get(f"/contacts/{lead.public_id}")
     assert gone.status_code == 410
     assert gone["Link"].endswith(f'/contacts/{buyer.public_id}>; rel="canonical"')
-    assert gone.json()["errors"][0]["code"] == "not_found"
+    assert gone.json()["errors"][0]["code"] == "contact_merged"
     listed = {contact["id"] for contact in api.get("/contacts").json()["data"]}
     assert listed == {buyer.public_id}
     # Late retries, by whatever they are called.

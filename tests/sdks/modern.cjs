@@ -82,7 +82,7 @@ async function moving(sdk) {
   await sdk.events.create({ event_name: "asked", created_at: at, id: lead.id });
   const merged = await sdk.contacts.mergeLeadInUser({ from: lead.id, into: user.id });
   assert.deepEqual([merged.id, merged.email], [user.id, "moving@example.org"]);
-  await refused(() => sdk.contacts.find({ contact_id: lead.id }), 410, "not_found");
+  await refused(() => sdk.contacts.find({ contact_id: lead.id }), 410, "contact_merged");
   assert.deepEqual((await sdk.contacts.listAttachedSegments({ contact_id: user.id })).data, []);
   assert.equal((await sdk.contacts.archive({ contact_id: user.id })).archived, true);
   assert.equal((await sdk.contacts.unarchive({ contact_id: user.id })).archived, false);

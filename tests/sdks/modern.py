@@ -88,7 +88,7 @@ def moving(sdk):
     sdk.events.create(request={"event_name": "asked", "created_at": AT, "id": lead.id})
     merged = sdk.contacts.merge_lead_in_user(lead_id=lead.id, contact_id=user.id)
     assert (merged.id, merged.email) == (user.id, "moving@example.org")
-    refused(lambda: sdk.contacts.find(lead.id), 410, "not_found")
+    refused(lambda: sdk.contacts.find(lead.id), 410, "contact_merged")
     found = sdk.events.list(type="user", user_id="moving").dict()["events"]
     assert [one["event_name"] for one in found] == ["asked"]
     segments = sdk.contacts.list_attached_segments(user.id).dict()
