@@ -10,11 +10,12 @@ import json
 import logging
 import time
 from collections.abc import Iterable
-from concurrent.futures import Future, ThreadPoolExecutor, as_completed
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 
 from django.db import DatabaseError, InterfaceError, models, transaction
+from django.db.models.functions import Coalesce
 from django.utils import timezone
 
 from eventsapp.health import WORK
@@ -122,33 +123,35 @@ def _post_all(claimed: list[Notification], lines: ThreadPoolExecutor) -> set[int
     receivers were slow or silent: the rest of theirs makes way for others."""
     workspaces = {notification.subscription.workspace for notification in claimed}
     secrets = {workspace.pk: Policy.of(workspace).webhook_secret for workspace in workspaces}
-    began, slow, stopped, posted = time.monotonic(), set(), [], {}
+    began, now, slow, stopped, posted = time.monotonic(), timezone.now(), set(), [], {}
     for notification in claimed:
         subscription = notification.subscription
         if not subscription.active:
             _note(notification, _failed(Reason.STOPPED))
             continue
         secret = subscription.hub_secret or secrets[subscription.workspace_id]
-        posted[lines.submit(_post, subscription.url, _write(notification), secret)] = notification
-    for answered in as_completed(posted):
-        notification = posted[answered]
+        posted[lines.submit(_post, subscription.url, _write(notification, now), secret)] = notification
+    waiting = set(posted)
+    while waiting:
+        answered, waiting = wait(waiting, return_when=FIRST_COMPLETED)
+        answers = {posted[one]: one for one in answered}
         if time.monotonic() - began > QUICK:
-            slow.add(notification.subscription_id)
+            slow |= {notification.subscription_id for notification in answers}
         try:
-            stopped += _note_answer(notification, answered)
+            stopped += _note_answers(answers, now)
         except (DatabaseError, InterfaceError):
-            # Its lease runs out, and it is posted again under the same id; the others were taken, and are noted.
-            logger.exception("What became of the notification %s could not be noted.", notification.pk)
+            # Their leases run out, and they are posted again under the same ids.
+            logger.exception("What became of the notifications %s could not be noted.", [one.pk for one in answers])
     for subscription in stopped:
         words = f"The webhook to {subscription} has stopped"
         alarm.tell_staff(subscription, words, subscription.stopped_because, roles=(Role.ADMIN,))
     return slow
 
 
-def _write(notification: Notification) -> bytes:
+def _write(notification: Notification, now: datetime) -> bytes:
     """Return what is posted; it is the next attempt from then on."""
     notification.attempts += 1
-    notification.first_sent_at = notification.first_sent_at or timezone.now()
+    notification.first_sent_at = notification.first_sent_at or now
     body = {
         "type": "notification_event",
         "app_id": notification.subscription.workspace.app_id,
@@ -190,9 +193,36 @@ def signature(secret: str, body: bytes) -> str:
 # What came of it -----------------------------------------------------------------------------------------------------
 
 
-def _note_answer(notification: Notification, answered: Future) -> list[Subscription]:
-    """Note what an attempt came to, and hold it against its subscription or for it; return that one if it stopped
-    because of it."""
+def _note_answers(answers: dict[Notification, Future], now: datetime) -> list[Subscription]:
+    """Note what attempts begun at `now` came to, and hold it against their subscriptions or for them; return those that
+    stopped because of it."""
+    taken = [notification for notification, answered in answers.items() if _is_taken(answered)]
+    if taken:
+        _note_taken(taken, now)
+    others = answers.keys() - set(taken)
+    return [stopped for notification in others for stopped in _note_refusal(notification, answers[notification])]
+
+
+def _is_taken(answered: Future) -> bool:
+    return answered.exception() is None and 200 <= answered.result().status < 300
+
+
+def _note_taken(notifications: list[Notification], now: datetime):
+    """Note all of a claim together: each of them alone would cost a commit."""
+    _ours(*notifications).update(
+        claim=None,
+        state=State.SENT,
+        reason=Reason.NONE,
+        detail="",
+        ended_at=timezone.now(),
+        attempts=models.F("attempts") + 1,
+        first_sent_at=Coalesce("first_sent_at", models.Value(now)),
+    )
+    for subscription in {notification.subscription_id for notification in notifications}:
+        subscriptions.went_well(subscription)
+
+
+def _note_refusal(notification: Notification, answered: Future) -> list[Subscription]:
     try:
         answer = answered.result()
     except TryAgainLater as error:
@@ -202,10 +232,6 @@ def _note_answer(notification: Notification, answered: Future) -> list[Subscript
     except Exception as error:  # noqa: BLE001  a fault of ours must not send it round and round, nor hold up the others
         logger.exception("Notification %s could not be posted.", notification.pk)
         _note(notification, _failed(Reason.BROKEN, f"{type(error).__name__}: {error}"))
-        return []
-    if 200 <= answer.status < 300:
-        _note(notification, End(State.SENT))
-        subscriptions.went_well(notification.subscription_id)
         return []
     reasons = {410: Reason.GONE, 429: Reason.THROTTLED}
     return _note_error(notification, reasons.get(answer.status, Reason.REFUSED), str(answer), answer.retry_after)
@@ -239,8 +265,10 @@ def _note_error(notification: Notification, reason: str, detail: str, retry_afte
     return [subscription] if was_active and not subscription.active else []
 
 
-def _ours(notification: Notification) -> models.QuerySet:
-    return Notification.objects.filter(pk=notification.pk, claim=notification.claim, state=State.SENDING)
+def _ours(*notifications: Notification) -> models.QuerySet:
+    """Those of one claim that are still ours."""
+    keys = [notification.pk for notification in notifications]
+    return Notification.objects.filter(pk__in=keys, claim=notifications[0].claim, state=State.SENDING)
 
 
 def _note(notification: Notification, end: End):
