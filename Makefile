@@ -16,18 +16,19 @@ test: .venv/ready-to-test lint
 	$(PYTEST) -n 2 -m "not slow and not sdks" tests
 	@url="$$($(BIN)/python -m tests.live postgres)"; \
 	if [ -n "$$url" ]; then \
-		TEST_DATABASE_URL="$$url" $(PYTEST) -n 2 -m "not slow and not sdks" tests; \
+		TEST_DATABASE_URL="$$url" $(PYTEST) -n 3 -m "not slow and not sdks" tests; \
 	elif [ "$${EVENTSAPP_REQUIRE_SERVICES:-}" = 1 ]; then \
 		echo "PostgreSQL is required and does not answer."; exit 1; \
 	else \
 		echo "SKIPPED: the suite on PostgreSQL, because no server answers. Set POSTGRES_URL to one."; \
 	fi
 
-# Browsers, models and replays two at a time; load, faults and schemathesis one after the other. They start their own
-# services.
+# They start their own services. Browsers, models and replays two at a time; then schemathesis, which keeps its cores busy,
+# beside the faults, which wait most of the time; load has the machine for itself.
 test-slow: .venv/ready-to-test
 	$(PYTEST) -n 2 --dist loadfile -m "slow and beside" -p no:randomly tests
-	$(PYTEST) -m "slow and not beside" -p no:randomly tests
+	$(PYTEST) -n 3 --dist loadgroup --no-loadscope-reorder -m "slow and not beside and not alone" -p no:randomly tests
+	$(PYTEST) -m "slow and alone" -p no:randomly tests
 
 # Intercom's own SDKs against a live server, each in an environment of its own.
 test-sdks: .venv/ready-to-test

@@ -71,6 +71,15 @@ def pytest_configure(config):
 
 
 def pytest_collection_modifyitems(items):
+    for item in items:
+        if not item.get_closest_marker("xdist_group"):
+            # What the tests of a file start together is started once (with --dist loadgroup).
+            is_apart = item.get_closest_marker("apart")
+            item.add_marker(pytest.mark.xdist_group(item.name if is_apart else item.path.stem))
+    _skip_what_cannot_run(items)
+
+
+def _skip_what_cannot_run(items):
     """Skip what this machine cannot run, saying why; where services are required, let it fail instead."""
     required = os.environ.get("EVENTSAPP_REQUIRE_SERVICES") == "1"
     answers = {}

@@ -14,7 +14,7 @@ from aiosmtpd.controller import Controller
 from tests.live import Installation, Redis, database, free_port, silent_port, wait_for
 from tests.receiver import Receiver
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.apart]
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ import pytest
 from tests.live import Installation, Postgres, database, free_port
 from tests.poster import PEOPLE, four_posters, stored_orders
 
-pytestmark = [pytest.mark.slow, pytest.mark.postgres]
+pytestmark = [pytest.mark.slow, pytest.mark.alone, pytest.mark.postgres]
 
 
 @pytest.fixture
