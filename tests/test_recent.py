@@ -22,9 +22,9 @@ def did(event, **parts):
     return {"kind": "event", "event": event} | parts
 
 
-def ask(shop, *conditions, at=0, only_fill=False):
-    """Ask as the builder does, `at` seconds from now."""
-    now = int(time.time()) + at
+def ask(shop, *conditions, now=None, only_fill=False):
+    """Ask as the builder does, at this moment (Unix seconds) or now."""
+    now = now or int(time.time())
     definition = parse(shop, {"conditions": list(conditions)})
     return answer(definition, now, recent=Recent(shop, now, only_fill=only_fill))
 
@@ -36,13 +36,14 @@ def test_a_row_that_was_asked_for_a_moment_ago_is_not_asked_again(shop, person, 
     assert (list(first.row_counts.values()), first.everyone) == ([1, 2], 2)
     does(ada, "opened-app")
     does(bob, "placed-order")
-    edited = ask(shop, did("placed-order"), did("opened-app"), at=3)
+    later = first.as_of + 3
+    edited = ask(shop, did("placed-order"), did("opened-app"), now=later)
     # What bob did a moment ago is not known yet, what ada did is: and the answer says of when it is.
     assert (list(edited.row_counts.values()), edited.count, edited.as_of) == ([1, 1], 1, first.as_of)
     # Whoever opens the page sees this moment, and so does whoever edits it next.
     for only_fill in (True, False):
-        opened = ask(shop, did("placed-order"), did("opened-app"), at=3, only_fill=only_fill)
-        assert (list(opened.row_counts.values()), opened.as_of) == ([2, 1], first.as_of + 3)
+        opened = ask(shop, did("placed-order"), did("opened-app"), now=later, only_fill=only_fill)
+        assert (list(opened.row_counts.values()), opened.as_of) == ([2, 1], later)
 
 
 def test_after_five_seconds_it_is_asked_again(shop, buyer, person, does, monkeypatch):
