@@ -24,11 +24,12 @@ test: .venv/ready-to-test lint
 	fi
 
 # They start their own services. Browsers, models and replays two at a time; then schemathesis, which keeps its cores busy,
-# beside the faults, which wait most of the time; load has the machine for itself.
+# beside the faults, which wait most of the time; load has the machine for itself. To read all other files takes long.
+SLOW = $(shell grep -l "pytest.mark.slow" tests/test_*.py)
 test-slow: .venv/ready-to-test
-	$(PYTEST) -n 2 --dist loadfile -m "slow and beside" -p no:randomly tests
-	$(PYTEST) -n 3 --dist loadgroup --no-loadscope-reorder -m "slow and not beside and not alone" -p no:randomly tests
-	$(PYTEST) -m "slow and alone" -p no:randomly tests
+	$(PYTEST) -n 2 --dist loadfile -m "slow and beside" -p no:randomly $(SLOW)
+	$(PYTEST) -n 4 --dist loadgroup --no-loadscope-reorder -m "slow and not beside and not alone" -p no:randomly $(SLOW)
+	$(PYTEST) -m "slow and alone" -p no:randomly $(SLOW)
 
 # Intercom's own SDKs against a live server, each in an environment of its own.
 test-sdks: .venv/ready-to-test
