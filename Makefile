@@ -28,7 +28,7 @@ test: .venv/ready-to-test lint
 SLOW = $(shell grep -l "pytest.mark.slow" tests/test_*.py)
 test-slow: .venv/ready-to-test
 	$(PYTEST) -n 2 --dist loadfile -m "slow and beside" -p no:randomly $(SLOW)
-	$(PYTEST) -n 4 --dist loadgroup --no-loadscope-reorder -m "slow and not beside and not alone" -p no:randomly $(SLOW)
+	$(PYTEST) -n 3 --dist loadgroup --no-loadscope-reorder -m "slow and not beside and not alone" -p no:randomly $(SLOW)
 	$(PYTEST) -m "slow and alone" -p no:randomly $(SLOW)
 
 # Intercom's own SDKs against a live server, each in an environment of its own.
