@@ -11,6 +11,7 @@ import logging
 import time
 from collections.abc import Iterable
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 
@@ -137,11 +138,7 @@ def _post_all(claimed: list[Notification], lines: ThreadPoolExecutor) -> set[int
         answers = {posted[one]: one for one in answered}
         if time.monotonic() - began > QUICK:
             slow |= {notification.subscription_id for notification in answers}
-        try:
-            stopped += _note_answers(answers, now)
-        except (DatabaseError, InterfaceError):
-            # Their leases run out, and they are posted again under the same ids.
-            logger.exception("What became of the notifications %s could not be noted.", [one.pk for one in answers])
+        stopped += _note_answers(answers, now)
     for subscription in stopped:
         words = f"The webhook to {subscription} has stopped"
         alarm.tell_staff(subscription, words, subscription.stopped_because, roles=(Role.ADMIN,))
@@ -197,10 +194,23 @@ def _note_answers(answers: dict[Notification, Future], now: datetime) -> list[Su
     """Note what attempts begun at `now` came to, and hold it against their subscriptions or for them; return those that
     stopped because of it."""
     taken = [notification for notification, answered in answers.items() if _is_taken(answered)]
+    stopped = []
     if taken:
-        _note_taken(taken, now)
-    others = answers.keys() - set(taken)
-    return [stopped for notification in others for stopped in _note_refusal(notification, answers[notification])]
+        with _or_posted_again(taken):
+            _note_taken(taken, now)
+    for notification in answers.keys() - set(taken):
+        with _or_posted_again([notification]):
+            stopped += _note_refusal(notification, answers[notification])
+    return stopped
+
+
+@contextmanager
+def _or_posted_again(notifications: list[Notification]):
+    """When the database does not take a note, leases run out, and these are posted again under the same ids."""
+    try:
+        yield
+    except (DatabaseError, InterfaceError):
+        logger.exception("What became of the notifications %s could not be noted.", [one.pk for one in notifications])
 
 
 def _is_taken(answered: Future) -> bool:

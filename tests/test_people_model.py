@@ -606,7 +606,7 @@ def test_who_is_there_and_what_they_did_is_what_a_plain_model_says(db, steps):
 
 @pytest.mark.slow
 @pytest.mark.beside
-@settings(max_examples=30, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
 @given(steps=st.lists(STEP, min_size=20, max_size=60))
 def test_longer_stories_too(db, steps):
     what_happens_is_what_the_model_says(steps)
